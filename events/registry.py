@@ -93,10 +93,12 @@ def _selection(mask: Mask) -> tuple[int, tuple[type[SchedulerEvent], ...]]:
         raise TypeError(
             f"mask must be event codes or-ed together, an event class or a tuple of event classes, got {mask!r}"
         )
-    # Codes that are not ours may come with any class: the class alone decides then.
+    # A program's own subclass comes with the codes of ours that it derives from, or with codes of its own (those above
+    # EVENT_ALL). That may be too many: `publish` looks at the class as well.
+    ours = set(PAYLOADS.values())
+    bases = tuple(next(base for base in cls.__mro__ if base in ours) for cls in classes)
     codes = ~EVENT_ALL
     for code, payload in PAYLOADS.items():
-        # both ways round: a program's own subclass of JobExecutionEvent comes with JobExecutionEvent's codes
-        if issubclass(payload, classes) or any(issubclass(cls, payload) for cls in classes):
+        if issubclass(payload, bases):
             codes |= code
     return codes, classes
