@@ -1,0 +1,261 @@
+"""Configuration: a program's options and its configuration file, checked and made into one Settings value.
+
+Nothing is changed before everything is known to be right: :func:`read_settings` refuses what it does not know, down
+to the arguments of each executor and job store, and builds none of them; the caller's mappings are only read.
+"""
+
+import concurrent.futures
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import tzinfo
+from random import Random
+from types import MappingProxyType
+from typing import Any
+
+from ..events.clock import Clock, SystemClock
+from ..executors.base import BaseExecutor
+from ..jobstores.base import BaseJobStore
+from ..jobstores.references import resolve_reference
+from ..triggers.instants import as_zone, local_zone
+from .coercion import as_bool, as_choice, as_count, as_instance, as_optional_seconds, as_seconds, as_written
+from .plugins import NOUNS, PACKAGE, arguments_of, load_plugin, refuse_unknown
+
+DEFAULT_PREFIX = f"{PACKAGE}."
+# A file that was written for APScheduler is understood as it stands.
+_OLD_PREFIX = "apscheduler."
+
+JOB_DEFAULTS: Mapping[str, Any] = MappingProxyType(
+    {"misfire_grace_time": 1, "coalesce": True, "max_instances": 1, "recovery": "skip", "max_recoveries": 3}
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a scheduler was configured with. Executors and job stores are still specifications here, unless the
+    program passed instances: :func:`build_executor` and :func:`build_jobstore` make instances of them.
+    """
+
+    logger: logging.Logger
+    timezone: tzinfo
+    jobstore_retry_interval: float = 10.0  # seconds
+    job_defaults: Mapping[str, Any] = field(default_factory=lambda: JOB_DEFAULTS)
+    executors: Mapping[str, Any] = field(default_factory=dict)  # alias -> instance or specification
+    jobstores: Mapping[str, Any] = field(default_factory=dict)
+    clock: Clock = field(default_factory=SystemClock)
+    lease: float = 30.0  # seconds
+    claim_window: int = 1000  # jobs
+    max_clock_offset: float = 5.0  # seconds
+    random: Random | None = None  # source of jitter; None: one of the scheduler's own
+    extra: Mapping[str, Any] = field(default_factory=dict)  # the front end's own options, as they were given
+
+
+def read_settings(
+    gconfig: Mapping[str, Any] | None,
+    prefix: str | None,
+    options: Mapping[str, Any],
+    *,
+    front_end_options: Iterable[str] = frozenset(),
+) -> Settings:
+    """Read a configuration mapping and the keyword *options* beside it, which win.
+
+    :param gconfig: keys such as ``"mainspring.executors.default.type"``, as an ini file gives them; values may be
+        strings. Keys without the prefix belong to somebody else and are passed over
+    :param prefix: of the keys in *gconfig*; with the default one, ``"apscheduler."`` keys are read too, and are
+        overridden by ours. An empty prefix takes every key
+    :param front_end_options: names that this scheduler class takes besides; they end up in ``Settings.extra``
+    :raises TypeError: an unknown option, at any level (with the nearest known one), or a value of a wrong type
+    :raises ValueError: a value that is out of range
+    :raises LookupError: an executor or job store of an unknown ``type``
+    """
+    given = {**_nested(gconfig or {}, prefix), **options}
+    front_end = set(front_end_options)
+    refuse_unknown(given, _READERS.keys() | front_end, "option of the scheduler")
+    values = {name: read(given[name]) for name, read in _READERS.items() if name in given}
+    values.setdefault("logger", _logger(None))
+    values.setdefault("timezone", local_zone())
+    return Settings(**values, extra={name: value for name, value in given.items() if name in front_end})
+
+
+def build_executor(alias: str, spec: Any) -> BaseExecutor:
+    """Make the executor that *spec* describes: an instance (returned as it is), any ``concurrent.futures.Executor``
+    (wrapped), or a mapping with ``type`` (a registered name) or ``class`` (a class, or "module:Class") and the
+    arguments of that class.
+
+    :raises TypeError, ValueError, LookupError, ImportError: *spec* is not right; the message says where
+    """
+    if isinstance(spec, concurrent.futures.Executor) and not isinstance(spec, BaseExecutor):
+        from ..executors.futures import FuturesExecutor
+
+        return FuturesExecutor(spec)
+    executor: BaseExecutor = _build("executors", alias, spec)
+    return executor
+
+
+def build_jobstore(alias: str, spec: Any) -> BaseJobStore:
+    """Make the job store that *spec* describes: an instance, or a mapping as for :func:`build_executor`."""
+    store: BaseJobStore = _build("jobstores", alias, spec)
+    return store
+
+
+# --- reading -------------------------------------------------------------------------------------------------------
+
+
+def _nested(gconfig: Mapping[str, Any], prefix: str | None) -> dict[str, Any]:
+    """The keys of *gconfig* that carry the prefix, without it, split at their dots into nested dicts of our own."""
+    if not isinstance(gconfig, Mapping):
+        raise TypeError(f"Expected a mapping of options as gconfig, got {type(gconfig).__name__} instead")
+    prefixes = (_OLD_PREFIX, DEFAULT_PREFIX) if prefix == DEFAULT_PREFIX else (prefix or "",)
+    tree: dict[str, Any] = {}
+    for wanted in prefixes:
+        for key, value in gconfig.items():
+            if isinstance(key, str) and key.startswith(wanted):
+                _insert(tree, key, key[len(wanted) :].split("."), value)
+    return tree
+
+
+def _insert(tree: dict[str, Any], key: str, path: list[str], value: Any) -> None:
+    if not all(path):
+        raise ValueError(f"The configuration key {key!r} has an empty part; expected names separated by dots")
+    *parents, last = path
+    for name in parents:
+        tree = tree.setdefault(name, {})
+        if not isinstance(tree, dict):
+            raise ValueError(
+                f"The configuration key {key!r} goes into {name!r}, which was given a value of its own"
+            )
+    if not isinstance(value, Mapping):
+        if isinstance(tree.get(last), dict):
+            raise ValueError(f"The configuration key {key!r} was given a value, but other keys go into it")
+        tree[last] = value
+        return
+    # A mapping merges with the dotted keys beside it, in a copy: it is the caller's.
+    tree.setdefault(last, {})
+    for name, inner in value.items():
+        _insert(tree, f"{key}.{name}", [last, str(name)], inner)
+
+
+def _logger(value: Any) -> logging.Logger:
+    if value is None:
+        return logging.getLogger(f"{PACKAGE}.scheduler")
+    if isinstance(value, str):
+        # "module:attribute" is a reference; a logger's own name has dots but never a colon.
+        value = resolve_reference(_ours(value)) if ":" in value else logging.getLogger(value)
+    logger: logging.Logger = as_instance(logging.Logger)("logger", value)
+    return logger
+
+
+def _timezone(value: Any) -> tzinfo:
+    return local_zone() if value is None else as_zone(value)
+
+
+def _clock(value: Any) -> Clock:
+    clock: Clock = SystemClock() if value is None else as_instance(Clock)("clock", value)
+    return clock
+
+
+def _job_defaults(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"Expected a mapping as job_defaults, got {type(value).__name__} instead")
+    refuse_unknown(value, _JOB_OPTION_READERS, "option in job_defaults")
+    read = {name: _JOB_OPTION_READERS[name](f"job_defaults[{name!r}]", value[name]) for name in value}
+    return MappingProxyType({**JOB_DEFAULTS, **read})
+
+
+def _specs(kind: str) -> Callable[[Any], Mapping[str, Any]]:
+    """A reader of the option *kind*: every specification is looked through now, though built only later."""
+
+    def read(value: Any) -> Mapping[str, Any]:
+        if not isinstance(value, Mapping):
+            raise TypeError(f"Expected a mapping of aliases as {kind}, got {type(value).__name__} instead")
+        for alias, spec in value.items():
+            if not isinstance(alias, str) or not alias:
+                raise TypeError(f"Expected a non-empty string as alias in {kind}, got {alias!r} instead")
+            if not _is_instance(kind, spec):
+                _class_and_arguments(kind, alias, spec)
+        return {alias: dict(spec) if isinstance(spec, Mapping) else spec for alias, spec in value.items()}
+
+    return read
+
+
+def _named(reader: Callable[[str, Any], Any], name: str) -> Callable[[Any], Any]:
+    return lambda value: reader(name, value)
+
+
+_JOB_OPTION_READERS: dict[str, Callable[[str, Any], Any]] = {
+    "misfire_grace_time": as_optional_seconds,
+    "coalesce": as_bool,
+    "max_instances": as_count(1),
+    "recovery": as_choice("skip", "rerun"),
+    "max_recoveries": as_count(0),
+}
+
+# In the order of the documentation. The keys are the options that every scheduler has.
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "logger": _logger,
+    "timezone": _timezone,
+    "jobstore_retry_interval": _named(as_seconds, "jobstore_retry_interval"),
+    "job_defaults": _job_defaults,
+    "executors": _specs("executors"),
+    "jobstores": _specs("jobstores"),
+    "clock": _clock,
+    "lease": _named(as_seconds, "lease"),
+    "claim_window": _named(as_count(1), "claim_window"),
+    "max_clock_offset": _named(as_seconds, "max_clock_offset"),
+    "random": _named(as_instance(Random, optional=True), "random"),
+}
+
+
+# --- building ------------------------------------------------------------------------------------------------------
+
+
+def _is_instance(kind: str, spec: Any) -> bool:
+    if kind == "executors":
+        return isinstance(spec, (BaseExecutor, concurrent.futures.Executor))
+    return isinstance(spec, BaseJobStore)
+
+
+def _build(kind: str, alias: str, spec: Any) -> Any:
+    if _is_instance(kind, spec):
+        return spec
+    cls, arguments = _class_and_arguments(kind, alias, spec)
+    return cls(**arguments)
+
+
+def _class_and_arguments(kind: str, alias: str, spec: Any) -> tuple[type, dict[str, Any]]:
+    """The class that a specification names and the keyword arguments for it, both checked."""
+    noun = NOUNS[kind]
+    if not isinstance(spec, Mapping):
+        # A class in place of an instance is the usual slip; "got ABCMeta" would tell nobody so.
+        got = f"the class {spec.__name__}" if isinstance(spec, type) else type(spec).__name__
+        raise TypeError(f"Expected {noun} instance or dict for {kind}[{alias!r}], got {got} instead")
+    arguments = dict(spec)
+    plugin, reference = arguments.pop("type", None), arguments.pop("class", None)
+    if plugin is None and reference is None:
+        raise ValueError(f'Cannot create {noun} "{alias}" -- either "type" or "class" must be defined')
+    if plugin is not None and reference is not None:
+        raise ValueError(f'Cannot create {noun} "{alias}" -- both "type" and "class" are defined; remove one')
+    cls = load_plugin(kind, plugin) if plugin is not None else _class(kind, alias, reference)
+    known, anything = arguments_of(cls)
+    if not anything:
+        refuse_unknown(arguments, known, f"argument of {cls.__name__} in {kind}[{alias!r}]")
+    for name in arguments.keys() & known.keys():
+        arguments[name] = as_written(f"{kind}[{alias!r}][{name!r}]", arguments[name], known[name])
+    return cls, arguments
+
+
+def _class(kind: str, alias: str, reference: Any) -> type:
+    cls = resolve_reference(_ours(reference)) if isinstance(reference, str) else reference
+    base = BaseExecutor if kind == "executors" else BaseJobStore
+    if not (isinstance(cls, type) and issubclass(cls, base)):
+        raise TypeError(
+            f"Expected a subclass of {base.__module__}.{base.__name__} as {kind}[{alias!r}]['class'], got {cls!r} instead"
+        )
+    return cls
+
+
+def _ours(reference: str) -> str:
+    """A reference into APScheduler's modules, as the one to ours: its own classes could not work here."""
+    return (
+        f"{PACKAGE}.{reference.removeprefix(_OLD_PREFIX)}" if reference.startswith(_OLD_PREFIX) else reference
+    )
