@@ -1,0 +1,29 @@
+"""When jobs run: pure functions of time.
+
+A trigger is an immutable value. Inside it speaks integer microseconds UTC (`next_after`, `previous_before`, `count_between`);
+`get_next_fire_time` is the adapter for datetimes. Nothing here reads a clock or imports another room of mainspring.
+
+Errors: ValueError and TypeError at the constructor, naming the argument.
+"""
+
+from .base import BaseTrigger, InstantTrigger
+from .date import DateTrigger
+from .interval import IntervalTrigger
+
+__all__ = ["BaseTrigger", "DateTrigger", "InstantTrigger", "IntervalTrigger", "calls_user_code"]
+
+_OURS = frozenset({DateTrigger, IntervalTrigger})
+
+
+def calls_user_code(trigger: BaseTrigger) -> bool:
+    """Whether asking *trigger* may run code that is not mainspring's, and so must not be done under a lock or in a transaction.
+
+    False only for exactly our own classes: a subclass of one is the user's.
+    """
+    return type(trigger) not in _OURS
+
+
+if __name__ != "mainspring.triggers":
+    raise ImportError(
+        f"import mainspring.triggers, not {__name__}: the folder at the repository's root is not the package"
+    )

@@ -1,0 +1,170 @@
+"""The trigger contracts: `BaseTrigger`, which third parties subclass, and `InstantTrigger`, on which all of mainspring's own stand."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from datetime import datetime, tzinfo
+from typing import Any, ClassVar, NoReturn, Self
+
+from .instants import from_micros, to_micros
+
+__all__ = ["BaseTrigger", "InstantTrigger"]
+
+
+class BaseTrigger(ABC):
+    """When a job runs. A trigger is a value that never changes, and a pure function of time: it reads no clock.
+
+    Only `get_next_fire_time` has to be written. A trigger of your own is called outside of every lock and transaction; if it
+    raises, its job is parked and reported, and nothing else is harmed.
+    """
+
+    __slots__ = ()
+
+    #: By how many seconds at most a run may be dispatched late, at random. A mere number here: the engine applies it, the
+    #: fire times stay exact.
+    jitter: float | None = None
+
+    @abstractmethod
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
+        """The fire time after *previous_fire_time*, strictly later than it; or, if that is None, the first one at or after *now*.
+
+        Both are aware datetimes, and so must be the result; None means that the trigger has no fire time left.
+        """
+
+    def bind(self, now: datetime, job_id: str, anchor: datetime | None = None) -> Self:
+        """The trigger to be stored for job *job_id*, with everything settled that depends on the moment or on the job.
+
+        Called once, when the job is added. *anchor* is the `next_run_time` that was given with the job, if any. Default: itself.
+        """
+        return self
+
+
+class InstantTrigger(BaseTrigger):
+    """Base of the triggers that think in instants: integer microseconds since the epoch, UTC.
+
+    Instances are immutable, compare and hash by value (what `bind` settled does not count), and are safe to share between threads.
+    Their state is plain data with a version, the same for JSON and pickle.
+    """
+
+    __slots__ = ()
+
+    #: The names of the constructor's arguments, all of which `modified` takes.
+    argument_names: ClassVar[frozenset[str]] = frozenset()
+
+    #: The zone in which fire times are given.
+    timezone: tzinfo
+
+    @abstractmethod
+    def next_after(self, instant: int) -> int | None:
+        """The first fire time strictly later than *instant*, or None."""
+
+    @abstractmethod
+    def previous_before(self, instant: int) -> int | None:
+        """The last fire time strictly earlier than *instant*, or None."""
+
+    @abstractmethod
+    def count_between(self, after: int, until: int) -> int:
+        """How many fire times are later than *after* and not later than *until*. Never lists them."""
+
+    @abstractmethod
+    def modified(self, **trigger_args: Any) -> Self:
+        """The same kind of trigger built anew from these arguments of the constructor.
+
+        Start, end, zone and jitter are kept unless given; the schedule proper is kept only if nothing of it is given:
+        ``IntervalTrigger(minutes=1).modified(seconds=60)`` is 60 seconds. Raises TypeError for an unknown argument.
+        """
+
+    @abstractmethod
+    def get_state(self) -> dict[str, Any]:
+        """Plain data (None, bool, int, float, str, list, dict) from which `from_state` makes an equal trigger, with its ``version``."""
+
+    @abstractmethod
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        """Fill a new instance from *state*; raises ValueError for a version or contents that are not understood."""
+
+    @abstractmethod
+    def _identity(self) -> tuple[object, ...]:
+        """What makes two triggers of one class equal: everything that was given, nothing that `bind` settled."""
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Self:
+        """The trigger whose `get_state` gave *state*. Raises ValueError if it is not understood."""
+        self = cls.__new__(cls)
+        try:
+            self.__setstate__(state)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not the state of {cls.__name__}: {state!r} ({error!r})") from error
+        return self
+
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
+        """The first fire time strictly later than *previous_fire_time*; or, if that is None, at or after *now*. In `timezone`."""
+        if previous_fire_time is None:
+            instant = self.next_after(to_micros(now) - 1)
+        else:
+            instant = self.next_after(to_micros(previous_fire_time))
+        return None if instant is None else from_micros(instant, self.timezone)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.get_state()
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return self._identity() == other._identity()
+
+    def __hash__(self) -> int:
+        return hash((type(self), self._identity()))
+
+    def __setattr__(self, name: str, value: object) -> None:
+        # A subclass of somebody's has a __dict__, and may keep attributes of its own in it; what is ours stays as it is.
+        if hasattr(self, "__dict__") and not hasattr(type(self), name):
+            object.__setattr__(self, name, value)
+            return
+        raise AttributeError(
+            f"cannot set {name!r} of {type(self).__name__}: a trigger never changes; make another one, with modified(...)"
+        )
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"cannot delete {name!r} of {type(self).__name__}: a trigger never changes")
+
+
+#: How the triggers fill their own slots, past the `__setattr__` that refuses everybody else.
+put = object.__setattr__
+
+
+def check_version(trigger: InstantTrigger, state: Mapping[str, Any], known: int) -> None:
+    """Raise ValueError unless *state* is of a version that this release knows."""
+    version = state["version"]
+    if version != known:
+        raise ValueError(
+            f"the state of {type(trigger).__name__} has version {version!r}, and this release of mainspring knows {known}: "
+            "it was stored by another release"
+        )
+
+
+def check_jitter(jitter: float | None) -> float | None:
+    """*jitter* if it is None or a finite number of seconds, not negative; else TypeError or ValueError."""
+    if jitter is None:
+        return None
+    if isinstance(jitter, bool) or not isinstance(jitter, int | float):
+        raise TypeError(f"jitter: expected a number of seconds or None, got {jitter!r}")
+    if not (jitter >= 0 and math.isfinite(jitter)):
+        raise ValueError(f"jitter: expected a number of seconds that is not negative, got {jitter!r}")
+    return jitter
+
+
+def check_arguments(trigger: InstantTrigger, trigger_args: Mapping[str, object]) -> None:
+    """Raise TypeError, with the nearest known name, for an argument that the trigger's constructor does not have."""
+    for name in trigger_args:
+        if name not in trigger.argument_names:
+            from difflib import get_close_matches  # here: only a mistake needs it
+
+            near = get_close_matches(name, trigger.argument_names, 1)
+            hint = (
+                f"did you mean {near[0]!r}?"
+                if near
+                else f"it has {', '.join(sorted(trigger.argument_names))}"
+            )
+            raise TypeError(f"{type(trigger).__name__} has no argument {name!r}; {hint}")

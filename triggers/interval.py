@@ -1,0 +1,233 @@
+"""`IntervalTrigger`: every so much elapsed time, on a grid that never drifts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta, tzinfo
+from functools import lru_cache
+from typing import Any, ClassVar, Self
+
+from .base import InstantTrigger, check_arguments, check_jitter, check_version, put
+from .instants import (
+    LAST_INSTANT,
+    as_zone,
+    format_instant,
+    from_micros,
+    optional_instant,
+    to_micros,
+    zone_name,
+)
+
+__all__ = ["IntervalTrigger"]
+
+_MICROSECOND = timedelta(microseconds=1)
+_LENGTH_NAMES = ("weeks", "days", "hours", "minutes", "seconds")
+
+
+class IntervalTrigger(InstantTrigger):
+    """Fires at *start_date* and every interval after it, until *end_date* (inclusive).
+
+    The interval is the sum of its parts (integers or floats, to the microsecond), and it is elapsed time: clock changes do not touch it, so
+    ``days=1`` is 24 hours. Every fire time is *start_date* plus a whole number of intervals, so nothing drifts. Without a start the first
+    fire time is one interval after the moment at which the job is added, or the `next_run_time` given with the job (settled by `bind`).
+    Asked before that, it binds itself to the moment that it is asked about.
+
+    *timezone* is the zone of dates that name none, and in which fire times are given: by default that of *start_date*, else of *end_date*, else the
+    local one. *jitter*: see `BaseTrigger.jitter`. Raises ValueError for an interval that is not positive.
+    """
+
+    # A million of these stand in memory: nothing here that could be computed.
+    __slots__ = ("_end", "_settled", "_start", "_step", "jitter", "timezone")
+
+    argument_names: ClassVar[frozenset[str]] = frozenset(
+        {*_LENGTH_NAMES, "start_date", "end_date", "timezone", "jitter"}
+    )
+
+    _step: int
+    _start: int | None  # None: unbound
+    _end: int  # LAST_INSTANT: no end
+    _settled: bool  # the start was settled by bind, not given
+    timezone: tzinfo
+    jitter: float | None
+
+    def __init__(
+        self,
+        weeks: float = 0,
+        days: float = 0,
+        hours: float = 0,
+        minutes: float = 0,
+        seconds: float = 0,
+        start_date: datetime | date | str | None = None,
+        end_date: datetime | date | str | None = None,
+        timezone: tzinfo | str | None = None,
+        jitter: float | None = None,
+    ) -> None:
+        try:
+            step = _length(weeks, days, hours, minutes, seconds)
+        except TypeError:
+            given = dict(zip(_LENGTH_NAMES, (weeks, days, hours, minutes, seconds), strict=True))
+            raise TypeError(f"the parts of an interval must be numbers, got {given!r}") from None
+        if timezone is None:
+            timezone = getattr(start_date, "tzinfo", None) or getattr(end_date, "tzinfo", None)
+        zone = as_zone(timezone)
+        put(self, "_step", step)
+        put(self, "_start", None if start_date is None else optional_instant(start_date, zone, "start_date"))
+        end = None if end_date is None else optional_instant(end_date, zone, "end_date")
+        put(self, "_end", LAST_INSTANT if end is None else end)
+        put(self, "_settled", False)
+        put(self, "timezone", zone)
+        put(self, "jitter", None if jitter is None else check_jitter(jitter))
+
+    @property
+    def interval(self) -> timedelta:
+        return timedelta(microseconds=self._step)
+
+    @property
+    def interval_length(self) -> float:
+        """The interval in seconds."""
+        return self._step / 1_000_000
+
+    @property
+    def start_date(self) -> datetime | None:
+        """The first fire time, given or settled by `bind`; None before."""
+        return None if self._start is None else from_micros(self._start, self.timezone)
+
+    @property
+    def end_date(self) -> datetime | None:
+        return None if self._end == LAST_INSTANT else from_micros(self._end, self.timezone)
+
+    def bind(self, now: datetime, job_id: str, anchor: datetime | None = None) -> Self:
+        """Without a start: one that starts at *anchor*, or else one interval after *now*. Otherwise itself."""
+        if self._start is not None:
+            return self
+        return self._started(to_micros(now) + self._step if anchor is None else to_micros(anchor))
+
+    def next_after(self, instant: int) -> int | None:
+        start = self._start
+        if start is None:
+            following = instant + self._step
+        elif instant < start:
+            following = start
+        else:
+            following = instant + self._step - (instant - start) % self._step
+        return following if following <= self._end else None
+
+    def previous_before(self, instant: int) -> int | None:
+        start = self._start
+        if start is None or instant <= start or self._end < start:
+            return None
+        latest = min(instant - 1, self._end)
+        return latest - (latest - start) % self._step
+
+    def count_between(self, after: int, until: int) -> int:
+        start = self._start
+        if start is None:
+            start = after + self._step
+        until = min(until, self._end)
+        if until < start:
+            return 0
+        passed = 0 if after < start else (after - start) // self._step + 1
+        return max(0, (until - start) // self._step + 1 - passed)
+
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
+        """As `InstantTrigger` has it; unbound, one interval after the previous fire time, or else after *now*."""
+        if previous_fire_time is not None:
+            instant = self.next_after(to_micros(previous_fire_time))
+        elif self._start is not None:
+            instant = self.next_after(to_micros(now) - 1)
+        else:
+            instant = self.next_after(to_micros(now))
+        return None if instant is None else from_micros(instant, self.timezone)
+
+    def modified(self, **trigger_args: Any) -> Self:
+        check_arguments(self, trigger_args)
+        keep: dict[str, Any] = {
+            "start_date": None if self._settled else self.start_date,
+            "end_date": self.end_date,
+            "timezone": self.timezone,
+            "jitter": self.jitter,
+        }
+        same_length = trigger_args.keys().isdisjoint(_LENGTH_NAMES)
+        if same_length:
+            keep["seconds"] = 1  # to be replaced: the length as a float of seconds could lose microseconds
+        changed = type(self)(**{**keep, **trigger_args})
+        if same_length:
+            put(changed, "_step", self._step)
+        if self._settled and self._start is not None and "start_date" not in trigger_args:
+            return changed._started(self._start)
+        return changed
+
+    def get_state(self) -> dict[str, Any]:
+        return {
+            "version": 1,
+            "interval": self._step,
+            "start": self._start,
+            "settled": self._settled,
+            "end": None if self._end == LAST_INSTANT else self._end,
+            "timezone": zone_name(self.timezone),
+            "jitter": self.jitter,
+        }
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        check_version(self, state, 1)
+        if state["interval"] <= 0:
+            raise ValueError(f"the state of an interval trigger has an interval of {state['interval']} µs")
+        put(self, "_step", _shared(state["interval"]))
+        put(self, "_start", state["start"])
+        put(self, "_end", LAST_INSTANT if state["end"] is None else state["end"])
+        put(self, "_settled", bool(state["settled"]))
+        put(self, "timezone", as_zone(state["timezone"]))
+        put(self, "jitter", state["jitter"])
+
+    def _started(self, start: int) -> Self:
+        """This trigger with a settled start."""
+        started = object.__new__(type(self))
+        put(started, "_step", self._step)
+        put(started, "_start", start)
+        put(started, "_end", self._end)
+        put(started, "_settled", True)
+        put(started, "timezone", self.timezone)
+        put(started, "jitter", self.jitter)
+        if type(self) is not IntervalTrigger:
+            # A subclass of somebody's may keep attributes of its own.
+            getattr(started, "__dict__", {}).update(getattr(self, "__dict__", {}))
+        return started
+
+    def _identity(self) -> tuple[object, ...]:
+        start = None if self._settled else self._start
+        return (self._step, start, self._end, zone_name(self.timezone), self.jitter)
+
+    def __str__(self) -> str:
+        return f"interval[{self.interval}]"
+
+    def __repr__(self) -> str:
+        parts = [f"interval={self.interval!r}"]
+        if self._start is not None:
+            parts.append(f"start_date='{format_instant(self._start, self.timezone)}'")
+        if self._end != LAST_INSTANT:
+            parts.append(f"end_date='{format_instant(self._end, self.timezone)}'")
+        parts.append(f"timezone='{zone_name(self.timezone)}'")
+        if self.jitter is not None:
+            parts.append(f"jitter={self.jitter!r}")
+        return f"<{type(self).__name__} ({', '.join(parts)})>"
+
+
+@lru_cache(maxsize=4096)
+def _length(weeks: float, days: float, hours: float, minutes: float, seconds: float) -> int:
+    """The interval in µs. Cached, for speed, and so that equal intervals are one integer in memory."""
+    try:
+        length = timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds)
+    except (OverflowError, ValueError) as error:
+        raise ValueError(f"not an interval: {error}") from None
+    micros = length // _MICROSECOND
+    if micros <= 0:
+        raise ValueError(
+            f"an interval must be positive, got {length!r}: give at least one of weeks, days, hours, minutes, seconds"
+        )
+    return micros
+
+
+@lru_cache(maxsize=4096)
+def _shared(micros: int) -> int:
+    """One integer object for equal intervals that were read from stored states."""
+    return micros

@@ -1,0 +1,146 @@
+"""Time zones as the triggers hold them: every way to write one becomes one object per name, which can be stored by that name."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, timedelta, timezone, tzinfo
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+__all__ = ["as_zone", "local_zone", "zone_name"]
+
+# The name that tzlocal gives to a zone it read from an /etc/localtime which is a copy and not a link: there is nothing to look
+# it up by. Stored as this name it means "the local zone of the process that reads it".
+_NAMELESS_LOCAL = "local"
+_FIXED = re.compile(r"(?:UTC)?([+-])(\d\d):(\d\d)(?::(\d\d))?")
+_ZERO = timedelta(0)
+
+
+def as_zone(value: tzinfo | str | None) -> tzinfo:
+    """The zone that *value* means: a name, a `zoneinfo`, `datetime.timezone`, dateutil or pytz object; None is the local zone.
+
+    The answer is a `ZoneInfo` or a `datetime.timezone` of a fixed offset ("UTC+02:00"), and the same object for each spelling of a
+    zone, so that two triggers of one zone are equal. UTC is `datetime.timezone.utc`, on which datetimes are ten times faster.
+    Raises ValueError for a zone that does not exist or has no name to be stored under, TypeError for anything else.
+    """
+    if value is None or value == _NAMELESS_LOCAL:
+        return local_zone()
+    try:
+        return _zone(value)
+    except TypeError:
+        # Only hashing raises it for a tzinfo: dateutil's zones cannot be hashed, and so not be looked up in the cache.
+        if not isinstance(value, tzinfo):
+            raise
+        return _zone.__wrapped__(value)
+
+
+def zone_name(zone: tzinfo) -> str:
+    """The name under which *zone* is stored: what `as_zone` gives back as the same zone.
+
+    Raises ValueError, with advice, for a zone without one.
+    """
+    if zone is UTC:
+        return "UTC"
+    if type(zone) is timezone:
+        # Spelled out, for a timezone may have been given a name that says nothing of its offset.
+        return str(timezone(_fixed_offset(zone)))
+    if isinstance(zone, ZoneInfo) and zone.key:
+        return zone.key
+    return zone_name(as_zone(zone))
+
+
+def local_zone() -> tzinfo:
+    """The zone of this machine, or of the environment variable TZ, as tzlocal finds it. Raises ValueError if there is none to be found."""
+    import tzlocal  # here: it costs a tenth of the library's import time, and a program that names its zone never needs it
+
+    try:
+        zone = tzlocal.get_localzone()
+    except (LookupError, ValueError, OSError) as error:
+        raise ValueError(
+            f"the local time zone cannot be determined ({error}): pass timezone=, or set TZ to a name such as Europe/Berlin"
+        ) from error
+    if isinstance(zone, ZoneInfo) and zone.key in (None, _NAMELESS_LOCAL):
+        return zone
+    return _zone(zone)
+
+
+@lru_cache(maxsize=512)
+def _zone(value: tzinfo | str) -> tzinfo:
+    if isinstance(value, str):
+        return _named(value)
+    if not isinstance(value, tzinfo):
+        raise TypeError(
+            f"a time zone is expected as a name (such as 'Europe/Berlin') or a tzinfo, got {value!r} of type {type(value).__name__}"
+        )
+    if type(value) is timezone:
+        return _fixed(_fixed_offset(value))
+    name = _name_of(value)
+    if name == _NAMELESS_LOCAL:
+        return local_zone()
+    if name is not None:
+        return _named(name)
+    offset = value.utcoffset(None)
+    if offset is not None and type(value).__module__.partition(".")[0] in ("dateutil", "pytz"):
+        return _fixed(offset)
+    raise ValueError(
+        f"the time zone {value!r} has no name under which it could be stored: give a name such as 'Europe/Berlin', "
+        "a zoneinfo.ZoneInfo made from a name, or a datetime.timezone"
+    )
+
+
+def _name_of(zone: tzinfo) -> str | None:
+    """The IANA name of a zoneinfo, pytz or dateutil zone, if it has one."""
+    library = type(zone).__module__.partition(".")[0]
+    if isinstance(zone, ZoneInfo):
+        return zone.key
+    if library == "pytz":
+        name = getattr(zone, "zone", None)
+        return name if isinstance(name, str) else None
+    if library == "dateutil":
+        kind = type(zone).__name__
+        if kind == "tzlocal":
+            return _NAMELESS_LOCAL
+        if kind == "tzutc":
+            return "UTC"
+        # A zone read from a file knows the file only; the part after the database's folder is the name.
+        # (A tzstr, a rule in text, keeps the rule in the same attribute: it has no folder in it, and so no name.)
+        name = str(getattr(zone, "_filename", None) or "")
+        if kind == "tzfile" and name == "/etc/localtime":
+            return _NAMELESS_LOCAL
+        if kind == "tzfile" and "zoneinfo/" in name:
+            return name.rpartition("zoneinfo/")[2].removeprefix("posix/").removeprefix("right/")
+        if kind == "tzfile" and name and not name.startswith("/"):
+            return name
+    return None
+
+
+def _named(name: str) -> tzinfo:
+    fixed = _FIXED.fullmatch(name)
+    if fixed:
+        sign, hours, minutes, seconds = fixed.groups(default="0")
+        offset = timedelta(hours=int(hours), minutes=int(minutes), seconds=int(seconds))
+        return _fixed(-offset if sign == "-" else offset)
+    if name == "UTC":
+        return UTC
+    try:
+        return ZoneInfo(name)
+    except (LookupError, ValueError, OSError) as error:
+        # ZoneInfo raises each of these: unknown, not a relative path, a folder of the database.
+        raise ValueError(
+            f"there is no time zone named {name!r}: names are those of the IANA database, such as 'Europe/Berlin', or 'UTC+02:00'"
+        ) from error
+
+
+def _fixed(offset: timedelta) -> tzinfo:
+    if offset.microseconds:
+        raise ValueError(f"a time zone's offset must be whole seconds, got {offset!r}")
+    if offset == _ZERO:
+        return UTC
+    try:
+        return timezone(offset)
+    except ValueError:
+        raise ValueError(f"a time zone's offset must be less than a day, got {offset!r}") from None
+
+
+def _fixed_offset(zone: timezone) -> timedelta:
+    return zone.utcoffset(None)
