@@ -1,0 +1,40 @@
+"""How jobs are run: the executor contract, `run_job`, and the executors.
+
+What an executor raises from `submit_job`, or reports as the error of a run:
+
+Exception
+├── MaxInstancesReachedError        as many runs of the job go on as it allows
+├── RuntimeError
+│   ├── ExecutorNotRunningError     not started, or shut down already
+│   └── WorkerDiedError             the process under a run ended
+│       └── WorkerStartError        a worker could not be started, the run was not begun
+└── TypeError
+    ├── CoroutineFunctionError      a coroutine function where nothing is awaited
+    └── UnpicklableError            cannot travel to another process, or back
+"""
+
+from .base import BaseExecutor, RunnableJob, Ticket, run_coroutine_job, run_job
+from .debug import DebugExecutor
+from .errors import (
+    CoroutineFunctionError,
+    ExecutorNotRunningError,
+    MaxInstancesReachedError,
+    UnpicklableError,
+    WorkerDiedError,
+    WorkerStartError,
+)
+
+__all__ = [
+    "BaseExecutor",
+    "DebugExecutor",
+    "RunnableJob",
+    "Ticket",
+    "run_job",
+    "run_coroutine_job",
+    "MaxInstancesReachedError",
+    "ExecutorNotRunningError",
+    "CoroutineFunctionError",
+    "UnpicklableError",
+    "WorkerDiedError",
+    "WorkerStartError",
+]

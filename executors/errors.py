@@ -1,0 +1,38 @@
+"""What an executor raises, or reports as the outcome of a run that it could not carry out."""
+
+from typing import Any
+
+
+class MaxInstancesReachedError(Exception):
+    """As many runs of the job go on in this executor as its `max_instances` allows. `job` is the job."""
+
+    def __init__(self, job: Any) -> None:
+        super().__init__(
+            f'Job "{job}" has already reached its maximum number of instances ({job.max_instances})'
+        )
+        self.job = job
+
+
+class ExecutorNotRunningError(RuntimeError):
+    """A run was submitted to an executor that is not started, or shut down already."""
+
+
+class CoroutineFunctionError(TypeError):
+    """A coroutine function was given to an executor that has no event loop to await it in."""
+
+
+class UnpicklableError(TypeError):
+    """A function, argument, result or exception cannot travel between this process and the one that runs the job."""
+
+
+class WorkerDiedError(RuntimeError):
+    """The process in which a run went on ended under it. `exitcode` is negative for a signal, None if unknown."""
+
+    def __init__(self, message: str, pid: int | None = None, exitcode: int | None = None) -> None:
+        super().__init__(message)
+        self.pid = pid
+        self.exitcode = exitcode
+
+
+class WorkerStartError(WorkerDiedError):
+    """A worker could not be started, or its initializer raised; the run was not begun."""

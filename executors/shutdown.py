@@ -1,0 +1,43 @@
+"""Waiting for runs to end, without waiting for those that wait themselves.
+
+A job may call `shutdown()`: its own run must not be waited for, and two such runs must not wait for each other, in
+whichever executors they run. So every thread that is inside a shutdown is listed here, and who waits leaves those out.
+"""
+
+import threading
+from collections.abc import Callable, Container, Iterator
+from contextlib import contextmanager
+
+_changed = threading.Condition()
+_inside: dict[int, int] = {}  # thread ident -> how often it entered
+
+
+@contextmanager
+def inside_shutdown() -> Iterator[None]:
+    """While this thread is in here, no shutdown waits for the run that goes on in it. May be nested."""
+    me = threading.get_ident()
+    with _changed:
+        _inside[me] = _inside.get(me, 0) + 1
+        _changed.notify_all()
+    try:
+        yield
+    finally:
+        with _changed:
+            _inside[me] -= 1
+            if not _inside[me]:
+                del _inside[me]
+
+
+def wait_until(done: Callable[[Container[int]], bool]) -> None:
+    """Wait until `done(idents of the threads that are inside a shutdown)`, asked anew at each `something_ended()`.
+
+    `done` is called under a lock of this module; it may take no lock under which `something_ended` is called.
+    """
+    with inside_shutdown(), _changed:
+        _changed.wait_for(lambda: done(_inside))
+
+
+def something_ended() -> None:
+    """A worker or a run has ended: have those who wait look again."""
+    with _changed:
+        _changed.notify_all()
