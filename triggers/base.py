@@ -53,6 +53,9 @@ class InstantTrigger(BaseTrigger):
     #: The names of the constructor's arguments, all of which `modified` takes.
     argument_names: ClassVar[frozenset[str]] = frozenset()
 
+    #: Whether it fires once at most, whatever was asked before: a run at another time (one that a user set) uses it up.
+    one_off: ClassVar[bool] = False
+
     #: The zone in which fire times are given.
     timezone: tzinfo
 

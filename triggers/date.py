@@ -21,6 +21,8 @@ class DateTrigger(InstantTrigger):
 
     __slots__ = ("_run", "_settled", "timezone")
 
+    one_off: ClassVar[bool] = True
+
     argument_names: ClassVar[frozenset[str]] = frozenset({"run_date", "timezone"})
 
     _run: int | None

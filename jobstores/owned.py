@@ -1,0 +1,311 @@
+"""`OwnedRecords`: what the engine asks of a store, for one that was written for APScheduler's contract alone.
+
+Such a store keeps jobs with a next run time and nothing of their runs, so it belongs to one process, which keeps the rest of the records
+in its memory: they are gone with it, as in APScheduler. The store stays the truth for what a job is and when it is next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from threading import RLock
+from typing import TYPE_CHECKING, Final
+
+from ..triggers import calls_user_code
+from ..triggers.instants import from_micros, to_micros
+from . import transitions
+from .errors import JobLookupError, JobRestoreError
+from .job import Job
+from .record import (
+    Claim,
+    ClaimResult,
+    Decide,
+    Due,
+    FinishResult,
+    Outcome,
+    Plan,
+    Record,
+    RunKey,
+    Transition,
+    Wanted,
+    Written,
+)
+
+if TYPE_CHECKING:
+    from .base import BaseJobStore
+
+_TRIES: Final = 100
+
+
+class OwnedRecords:
+    """The records of a store of jobs, as far as the store does not keep them. Thread-safe.
+
+    The store is read under no lock (restoring jobs imports the user's modules), and written under one. So that nothing is written that was
+    made from an outdated reading, every write counts up `_writes`, and who read before it reads again.
+    """
+
+    def __init__(self, store: BaseJobStore) -> None:
+        self._store = store
+        # Re-entrant, because a store may ask the scheduler something while it writes.
+        self._lock = RLock()
+        self._writes = 0
+        self._records: dict[str, Record] = {}
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def read(self, job_id: str) -> tuple[Record, Job] | None:
+        for _ in range(_TRIES):
+            writes = self._writes
+            job = self._store.lookup_job(job_id)
+            with self._lock:
+                if writes == self._writes:
+                    return None if job is None else (self._record(job), job)
+        raise JobRestoreError(f"job {job_id!r} is changed faster than it can be read")
+
+    def read_all(self) -> list[Record]:
+        jobs = self._store.get_all_jobs()
+        with self._lock:
+            return [self._record(job) for job in jobs]
+
+    def overdue_executors(self, now: int) -> set[str]:
+        return {job.executor for job in self._store.get_due_jobs(from_micros(now, self._store._zone))}
+
+    def restore(self, records: Sequence[Record]) -> list[Job | JobRestoreError]:
+        jobs: list[Job | JobRestoreError] = []
+        for record in records:
+            job = self._store.lookup_job(record.id)
+            jobs.append(JobRestoreError(f"job {record.id!r} was removed meanwhile") if job is None else job)
+        return jobs
+
+    # -- writing ---------------------------------------------------------------------------------------------------
+
+    def insert(self, items: Sequence[tuple[Job, Plan]]) -> None:
+        added: list[Job] = []
+        with self._lock:
+            self._writes += 1
+            try:
+                for job, plan in items:
+                    old = self._records.get(job.id)
+                    if old is not None and old.state == "ended":
+                        self._store.remove_job(job.id)
+                        self._records.pop(job.id)
+                    job._next_run_time = plan.next_run_time
+                    job._jobstore_alias = self._store._alias
+                    self._store.add_job(job)
+                    added.append(job)
+                    self._records[job.id] = job._record = self._new(job, plan)
+            except BaseException:
+                # All or none: what this call has added goes again.
+                for job in added:
+                    self._store.remove_job(job.id)
+                    self._records.pop(job.id, None)
+                for job, _ in items:
+                    job._jobstore_alias = None
+                raise
+
+    def write(self, job_id: str, transition: Callable[[Record], Transition]) -> tuple[Record, Transition]:
+        for _ in range(_TRIES):
+            found = self.read(job_id)
+            if found is None:
+                raise JobLookupError(job_id)
+            writes = self._writes
+            with self._lock:
+                before = self._records.get(job_id)
+                if before is None or writes != self._writes:
+                    continue
+                after = transition(before)
+                self._put(found[1], before, after)
+                return before, after
+        raise JobRestoreError(f"job {job_id!r} is changed faster than it can be written")
+
+    def claim_due(
+        self, now: int, wanted: Wanted, decide: Decide, decided: Sequence[tuple[Record, Due]] = ()
+    ) -> ClaimResult:
+        result = ClaimResult()
+        prepared = {record.id: (record, due) for record, due in decided}
+        writes = self._writes
+        jobs = {job.id: job for job in self._store.get_due_jobs(from_micros(now, self._store._zone))}
+        for job_id in [
+            record.id
+            for record in list(self._records.values())
+            if self._waits(record, now) and record.id not in jobs
+        ]:
+            job = self._store.lookup_job(job_id)
+            if job is not None:
+                jobs[job_id] = job
+        room = dict(wanted)
+        for job in jobs.values():
+            if job.executor not in room:
+                continue
+            if room[job.executor] <= 0:
+                result.more = True
+                continue
+            with self._lock:
+                if writes != self._writes:
+                    # Somebody wrote since the jobs were read: what is left is read again.
+                    result.more = True
+                    break
+                before = self._record(job)
+                due = None
+                if (
+                    calls_user_code(job.trigger)
+                    and before.state == "active"
+                    and (before.next_run_time or now + 1) <= now
+                ):
+                    record, due = prepared.get(job.id, (None, None))
+                    if (
+                        record is None
+                        or due is None
+                        or record.revision != before.revision
+                        or due.fire_time != before.fire_time
+                    ):
+                        result.deferred.append(before)
+                        continue
+                room[job.executor] -= self._claim(job, before, decide, due, now, result)
+                writes = self._writes
+        wake = self._store.get_next_run_time()
+        instant = None if wake is None else to_micros(wake)
+        times = [
+            record.wake_at
+            for record in list(self._records.values())
+            if record.wake_at is not None and record.wake_at > now
+        ]
+        if instant is not None and instant > now:
+            times.append(instant)
+        result.wake_at = min(times, default=None)
+        return result
+
+    def _claim(
+        self, job: Job, before: Record, decide: Decide, due: Due | None, now: int, result: ClaimResult
+    ) -> int:
+        """Decide one job and write it, under the lock; answers how much of the executor's room it takes."""
+        decision = decide(before, job, due)
+        if transitions.changes_nothing(before, decision):
+            return 0
+        owner = self._store.owner
+        after = transitions.claim(
+            before, decision, owner=owner.name, now=now, lease_until=None, stamp=owner.stamp()
+        )
+        self._put(job, before, after)
+        if decision.skipped:
+            result.skipped.append((before, job, decision.skipped))
+        if not isinstance(after, Record):
+            result.removed.append(job.id)
+            return 1
+        if decision.state == "parked" and before.state != "parked":
+            result.parked.append((after, job))
+        known = {run.run for run in before.runs if run.state == "claimed"}
+        result.claims.extend(
+            Claim(after, job, run) for run in after.runs if run.state == "claimed" and run.run not in known
+        )
+        return max(1, decision.starts)
+
+    def finish_runs(self, outcomes: Sequence[Outcome]) -> FinishResult:
+        result = FinishResult()
+        for outcome in outcomes:
+            found = None
+
+            def finish(record: Record, outcome: Outcome = outcome) -> Transition:
+                nonlocal found
+                after, found = transitions.finish(record, outcome, self._store.owner.stamp())
+                return after
+
+            if outcome.job_id not in self._records:
+                continue
+            try:
+                _, after = self._write_runs(outcome.job_id, finish)
+            except JobLookupError:
+                continue
+            if found is not None:
+                result.found.append((outcome.job_id, found))
+            if after is Written.DELETED:
+                result.removed.append(outcome.job_id)
+        return result
+
+    def give_back(self, keys: Sequence[RunKey]) -> None:
+        for key in keys:
+
+            def give_back(record: Record, key: RunKey = key) -> Transition:
+                return transitions.give_back(record, key, self._store.owner.stamp())
+
+            if key.job_id in self._records:
+                self._write_runs(key.job_id, give_back)
+
+    def _write_runs(
+        self, job_id: str, transition: Callable[[Record], Transition]
+    ) -> tuple[Record, Transition]:
+        """A change of runs, which the store does not keep: it is asked only if the job goes with them."""
+        with self._lock:
+            before = self._records.get(job_id)
+            if before is None:
+                raise JobLookupError(job_id)
+            after = transition(before)
+            if after is Written.DELETED:
+                self._forget(job_id)
+                self._store.remove_job(job_id)
+            elif after is not None:
+                self._records[job_id] = after
+            return before, after
+
+    def _put(self, job: Job, before: Record, after: Transition) -> None:
+        """Write a record under the lock: what the store keeps of it first, so that nothing is remembered that it refused."""
+        if after is None:
+            return
+        self._writes += 1
+        if after is Written.DELETED:
+            self._store.remove_job(job.id)
+            self._forget(job.id)
+            return
+        if isinstance(after.payload, Job):
+            job._adopt(after.payload)
+            after = replace(after, payload=None)
+        job._next_run_time = after.next_run_time
+        job._scheduler, job._jobstore_alias = self._store._scheduler, self._store._alias
+        self._store.update_job(job)
+        self._records[job.id] = job._record = after
+
+    def _forget(self, job_id: str) -> None:
+        self._writes += 1
+        self._records.pop(job_id, None)
+
+    # -- records ---------------------------------------------------------------------------------------------------
+
+    def _record(self, job: Job) -> Record:
+        """The record of a job as the store has it, under the lock; the store's next run time wins over a remembered one."""
+        job._scheduler, job._jobstore_alias = self._store._scheduler, self._store._alias
+        record = self._records.get(job.id)
+        time = job._next_run_time
+        if record is None:
+            record = self._new(job, Plan(time, time, "paused" if time is None else "active"))
+        elif record.next_run_time != time or record.executor != job.executor:
+            state = record.state if time is None else "active"
+            fire_time = record.fire_time if record.next_run_time == time else time
+            changed = replace(
+                record, next_run_time=time, fire_time=fire_time, state=state, executor=job.executor
+            )
+            sealed = transitions.seal(changed, self._store.owner.stamp())
+            record = sealed if isinstance(sealed, Record) else changed
+        self._records[job.id] = job._record = record
+        return record
+
+    def _new(self, job: Job, plan: Plan) -> Record:
+        bits = self._store.owner.random.getrandbits(63)
+        record = Record(
+            job.id,
+            bits,
+            job.executor,
+            None,
+            plan.next_run_time,
+            plan.fire_time,
+            plan.state,
+            (),
+            bits,
+            "",
+            None,
+            plan.reason,
+        )
+        sealed = transitions.seal(record, self._store.owner.stamp())
+        return sealed if isinstance(sealed, Record) else record
+
+    def _waits(self, record: Record, now: int) -> bool:
+        return any(run.state == "waiting" and not run.blocked and run.due <= now for run in record.runs)

@@ -1,0 +1,121 @@
+"""`RestoredJobs`: the jobs that this process has made from records, and those which it could not make."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from .errors import JobRestoreError
+from .job import Job
+from .record import Record
+
+if TYPE_CHECKING:
+    from .recordstore import RecordJobStore
+
+MAX_KNOWN_JOBS: Final = 100_000
+"""So many restored jobs are kept for claims; the oldest goes first."""
+
+RETRY_QUARANTINED: Final = 60_000_000
+"""µs after which a job that could not be restored is tried again, though nobody has changed it: its module may have come."""
+
+
+@dataclass(slots=True)
+class _Known:
+    """A restored job, as long as its record's incarnation and revision are these."""
+
+    incarnation: int
+    revision: int
+    job: Job
+    payload: Any
+    """Kept where the arguments could be changed by a run; the next run then gets new ones."""
+
+
+@dataclass(slots=True)
+class _Quarantined:
+    revision: int
+    reason: str
+    retry_at: int
+
+
+class RestoredJobs:
+    """A cache by id and revision, so that a claim of a known job reads no payload, and the quarantine beside it.
+
+    Thread-safe: each operation on the two dicts is one step under the interpreter lock, and an entry that a race loses only costs
+    another restore.
+    """
+
+    def __init__(self, store: RecordJobStore) -> None:
+        self._store = store
+        self._known: dict[str, _Known] = {}
+        self._quarantined: dict[str, _Quarantined] = {}
+
+    def get(self, record: Record) -> Job | None:
+        """The job of a record, if it is known as it stands now."""
+        known = self._known.get(record.id)
+        if known is None or known.revision != record.revision or known.incarnation != record.incarnation:
+            return None
+        return known.job
+
+    def keep(self, record: Record, job: Job) -> None:
+        """Keep a restored job for claims. It is this cache's own: no caller may hold it."""
+        self._quarantined.pop(record.id, None)
+        self._dress(job)
+        if len(self._known) >= MAX_KNOWN_JOBS:
+            self._known.pop(next(iter(self._known), ""), None)
+        payload = None if is_immutable(job) else record.payload
+        self._known[record.id] = _Known(record.incarnation, record.revision, job, payload)
+
+    def for_run(self, record: Record, job: Job) -> Job:
+        """The job for one run: with arguments of its own where a run could change them. Imports the user's modules."""
+        known = self._known.get(record.id)
+        if known is None or known.job is not job or known.payload is None:
+            return job
+        try:
+            fresh = self._store._unpack(replace(record, payload=known.payload))
+        except Exception as exc:  # it could be made a moment ago: the run gets the kept one
+            self._store._logger.warning(
+                "Job %r cannot be restored again, its kept arguments are used: %s", record.id, exc
+            )
+            return job
+        self._dress(fresh)
+        return fresh
+
+    def forget(self, job_id: str) -> None:
+        """The job is no longer in the store."""
+        self._known.pop(job_id, None)
+        self._quarantined.pop(job_id, None)
+
+    def clear(self) -> None:
+        """No job is left in the store."""
+        self._known.clear()
+        self._quarantined.clear()
+
+    def quarantine(self, record: Record, exc: Exception) -> JobRestoreError:
+        """Keep a record out of this process's claims until somebody changes it, or for a minute; answers the error for it."""
+        reason = f"{type(exc).__name__}: {exc}"
+        scheduler = self._store._scheduler
+        now = scheduler.clock.micros() if scheduler is not None else 0
+        self._quarantined[record.id] = _Quarantined(record.revision, reason, now + RETRY_QUARANTINED)
+        error = JobRestoreError(f"job {record.id!r} cannot be restored by this process: {reason}")
+        error.__cause__ = exc
+        return error
+
+    def is_quarantined(self, record: Record, now: int) -> bool:
+        """Whether the record is to be passed over at `now`."""
+        entry = self._quarantined.get(record.id)
+        return entry is not None and entry.revision == record.revision and now < entry.retry_at
+
+    def quarantined(self) -> list[tuple[str, str]]:
+        """The ids in quarantine, each with the reason."""
+        return [(job_id, entry.reason) for job_id, entry in sorted(self._quarantined.items())]
+
+    def _dress(self, job: Job) -> None:
+        job._scheduler, job._jobstore_alias = self._store._scheduler, self._store._alias
+
+
+_IMMUTABLE: Final = (type(None), bool, int, float, complex, str, bytes)
+
+
+def is_immutable(job: Job) -> bool:
+    """Whether no run can change the job's arguments for the next one."""
+    return not job._kwargs and all(type(argument) in _IMMUTABLE for argument in job.args)

@@ -1,0 +1,334 @@
+"""Who may write what, the passes of the loop: each row of the record's table as a pure function from the record found to the record to be written.
+
+A store brings the atomicity and nothing else: it reads the record, calls a transition and writes the answer in one step
+(under a lock, in a transaction, or by compare-and-set on the stamp). Every transition compares what its row of the table
+(docs/design.md) says it compares, touches only the fields of its row, and answers `None` when the comparison fails or there is
+nothing to do. `seal` ends every write: it sets the stamp, recomputes `wake_at`, and lets an ended record without open runs go.
+The other half, what people write, is `edits.py`. None of these functions reads a clock, draws a random number, takes a lock or calls anything of a user's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from typing import Final, Literal
+
+from .record import (
+    MAX_LOST_RUNS,
+    Decision,
+    Outcome,
+    ParkedReason,
+    Record,
+    RecoveredRun,
+    Run,
+    RunKey,
+    Transition,
+    Written,
+    wake_time,
+)
+
+RECOVERY_MARGIN: Final = 5_000_000
+"""µs after the end of a lease before anybody but the dead owner's own host recovers it: clocks differ that much."""
+
+
+def seal(record: Record, stamp: str) -> Record | Literal[Written.DELETED]:
+    """The end of every write: the stamp, `wake_at`, and the rule that an ended record without open runs goes."""
+    if not record.runs and record.state == "ended":
+        return Written.DELETED
+    return Record(
+        record.id,
+        record.incarnation,
+        record.executor,
+        wake_time(record.state, record.next_run_time, record.runs),
+        record.next_run_time,
+        record.fire_time,
+        record.state,
+        record.runs,
+        record.revision,
+        stamp,
+        record.payload,
+        record.reason,
+        record.forgotten,
+        record.version,
+    )
+
+
+# -- what passes of the loop write ---------------------------------------------------------------------------------
+
+
+def claim(
+    record: Record, decision: Decision, *, owner: str, now: int, lease_until: int | None, stamp: str
+) -> Record | Literal[Written.DELETED]:
+    """Write what `decide` found: the runs to be started get their owner and their lease before an executor sees them.
+
+    Compares the stamp by its place: the store calls it on the record that `decide` was asked about, in the same step.
+    """
+    runs = decision.runs
+    if decision.starts:
+        runs = tuple(
+            [
+                run
+                if run.state != "claimed" or run.owner is not None
+                else _started(run, owner, now, lease_until)
+                for run in runs
+            ]
+        )
+    return seal(
+        Record(
+            record.id,
+            record.incarnation,
+            record.executor,
+            None,
+            decision.next_run_time,
+            decision.fire_time,
+            decision.state,
+            runs,
+            record.revision,
+            "",
+            record.payload,
+            decision.reason,
+            record.forgotten,
+            record.version,
+        ),
+        stamp,
+    )
+
+
+def _started(run: Run, owner: str, now: int, lease_until: int | None) -> Run:
+    return Run(
+        run.run,
+        run.kind,
+        run.fire_times,
+        run.due,
+        "claimed",
+        run.attempt,
+        run.recovered,
+        False,
+        owner,
+        lease_until,
+        now,
+        run.recovery,
+        run.max_recoveries,
+        run.more,
+        run.incarnation,
+        run.extra,
+    )
+
+
+def _belongs(record: Record, run: Run, incarnation: int) -> bool:
+    """Whether the run is one of this incarnation: its own, where it moved along from an earlier one."""
+    return (record.incarnation if run.incarnation is None else run.incarnation) == incarnation
+
+
+def finish(record: Record, outcome: Outcome, stamp: str) -> tuple[Transition, Run | None]:
+    """A run ended: its entry goes, and what replaces it comes. Also answers the run when it had been listed as lost.
+
+    Compares run and owner, and finds a lost entry too: its owner was frozen or cut off, and has completed it after all. A job
+    that was parked only for that loss ends then.
+    """
+    for place, run in enumerate(record.runs):  # noqa: B007 - used behind the loop
+        if (
+            run.run == outcome.run
+            and run.owner == outcome.owner
+            and _belongs(record, run, outcome.incarnation)
+        ):
+            break
+    else:
+        return None, None
+    if len(record.runs) == 1 and run.state == "claimed" and outcome.retry is None and outcome.parked is None:
+        if record.state == "ended":
+            return Written.DELETED, None
+        return seal(with_runs(record, ()), stamp), None
+    was_lost = run.state == "lost"
+    runs = record.runs[:place] + record.runs[place + 1 :]
+    if outcome.retry is not None:
+        runs += (outcome.retry,)
+    after = with_runs(record, unblocked(runs, record.state))
+    if was_lost:
+        after = end_if_parked_for_loss(after)
+    if outcome.parked is not None and after.state in ("active", "paused", "ended"):
+        after = _parked(after, outcome.parked, run)
+    return seal(after, stamp), run if was_lost else None
+
+
+def extend(record: Record, keys: Collection[RunKey], until: int, stamp: str) -> Transition:
+    """Move the ends of leases to `until`, never back. Runs that are no longer claimed by that owner stay as they are."""
+    wanted = {(key.run, key.owner, key.incarnation) for key in keys}
+    runs = tuple(
+        replace(run, lease_until=until)
+        if run.state == "claimed"
+        and (run.run, run.owner, record.incarnation if run.incarnation is None else run.incarnation) in wanted
+        and (run.lease_until is None or run.lease_until < until)
+        else run
+        for run in record.runs
+    )
+    return None if runs == record.runs else seal(with_runs(record, runs), stamp)
+
+
+def is_held(record: Record | None, key: RunKey) -> bool:
+    """Whether the run is still claimed by its owner."""
+    return record is not None and any(
+        run.run == key.run
+        and run.owner == key.owner
+        and run.state == "claimed"
+        and _belongs(record, run, key.incarnation)
+        for run in record.runs
+    )
+
+
+def give_back(record: Record, key: RunKey, stamp: str) -> Transition:
+    """A run that was claimed and not started waits again, for any scheduler. Compares run and owner, claimed."""
+    if not is_held(record, key):
+        return None
+    runs = []
+    for run in record.runs:
+        if run.run == key.run and run.owner == key.owner:
+            if run.incarnation is not None:
+                # Its job is another one by now (`add`): nobody may run the old one's run any more.
+                run = replace(run, state="lost", lease_until=None)
+            else:
+                run = replace(run, state="waiting", owner=None, lease_until=None, claimed_at=None)
+        runs.append(run)
+    return seal(capped(with_runs(record, unblocked(runs, record.state))), stamp)
+
+
+def recover(
+    record: Record,
+    *,
+    now: int,
+    boot_owner: str,
+    is_gone: Callable[[str], bool],
+    stamp: str,
+    patience: int = RECOVERY_MARGIN,
+) -> tuple[Transition, list[RecoveredRun]]:
+    """Account for runs whose lease ended unfinished: `lost` under recovery "skip", `waiting` under "rerun".
+
+    Not by the run's own boot (its keeper may still extend it), and not before `patience` µs after the lease's end, unless the
+    owner is known to be gone. What is done with a run stands in the run itself, copied there when it was claimed, so that it
+    needs neither payload nor executor. A one-off that is lost is parked; so is a job whose run was recovered too often.
+    """
+    runs: list[Run] = []
+    found: list[tuple[Run, bool]] = []
+    given_up: Run | None = None
+    for run in record.runs:
+        if run.state != "claimed" or run.owner is None or run.lease_until is None or run.owner == boot_owner:
+            runs.append(run)
+            continue
+        if now < run.lease_until + patience and not is_gone(run.owner):
+            runs.append(run)
+            continue
+        if run.recovery == "rerun" and run.incarnation is None and run.recovered < run.max_recoveries:
+            run = replace(
+                run,
+                kind="rerun",
+                state="waiting",
+                due=now,
+                owner=None,
+                lease_until=None,
+                claimed_at=None,
+                attempt=run.attempt + 1,
+                recovered=run.recovered + 1,
+                more=False,
+            )
+        else:
+            if run.recovery == "rerun" and run.incarnation is None:
+                given_up = run
+            run = replace(run, state="lost", lease_until=None)
+        runs.append(run)
+        found.append((run, run.state == "lost" and run.incarnation is None))
+    if not found:
+        return None, []
+    after = with_runs(record, unblocked(runs, record.state))
+    parks = False
+    if given_up is not None and after.state in ("active", "paused", "ended"):
+        after = _parked(
+            after,
+            f"{ParkedReason.GIVEN_UP}: a run was recovered {given_up.recovered} times, and its owner died again",
+            given_up,
+        )
+        parks = True
+    elif after.state == "ended" and any(lost for _, lost in found):
+        lost_run = next(run for run, lost in found if lost)
+        after = _parked(
+            after, f"{ParkedReason.LOST}: its only run was lost, and its fate is unknown", lost_run
+        )
+        parks = True
+    written = seal(capped(after), stamp)
+    reported = written if isinstance(written, Record) else after
+    return written, [RecoveredRun(reported, run, parks and lost) for run, lost in found]
+
+
+# -- parts ----------------------------------------------------------------------------------------------------------
+
+
+def unblocked(runs: Sequence[Run], state: str) -> tuple[Run, ...]:
+    """The runs with their `blocked` marks set anew: of a paused job every waiting run is blocked except run-now, else none.
+
+    A run that turns out to have no room is marked again by the next `decide`, which never costs more than one look.
+    """
+    paused = state == "paused"
+    return tuple(
+        replace(run, blocked=not run.blocked)
+        if run.state == "waiting" and run.blocked != (paused and run.kind != "now")
+        else run
+        for run in runs
+    )
+
+
+def with_runs(record: Record, runs: tuple[Run, ...]) -> Record:
+    return Record(
+        record.id,
+        record.incarnation,
+        record.executor,
+        None,
+        record.next_run_time,
+        record.fire_time,
+        record.state,
+        runs,
+        record.revision,
+        "",
+        record.payload,
+        record.reason,
+        record.forgotten,
+        record.version,
+    )
+
+
+def capped(record: Record) -> Record:
+    """The last lost runs are listed, older ones counted: a job that loses every run must not grow without bound."""
+    surplus = sum(run.state == "lost" for run in record.runs) - MAX_LOST_RUNS
+    if surplus <= 0:
+        return record
+    runs = []
+    left = surplus
+    for run in record.runs:
+        if run.state == "lost" and left:
+            left -= 1
+        else:
+            runs.append(run)
+    return replace(record, runs=tuple(runs), forgotten=record.forgotten + surplus)
+
+
+def _parked(record: Record, reason: str, run: Run) -> Record:
+    """Park the job. It keeps the fire time that failed or was lost, so that a resume needs a strictly later one."""
+    return replace(record, state="parked", reason=reason, next_run_time=None, fire_time=run.fire_times[-1])
+
+
+def end_if_parked_for_loss(record: Record) -> Record:
+    """A job that stands parked only for a lost run ends when none is lost any more."""
+    if record.state != "parked" or not (record.reason or "").startswith(ParkedReason.LOST):
+        return record
+    if any(run.state == "lost" for run in record.runs):
+        return record
+    return replace(record, state="ended", reason=None)
+
+
+def changes_nothing(record: Record, decision: Decision) -> bool:
+    """Whether a decision leaves the record as it is, so that nothing is to be written."""
+    return (
+        not decision.starts
+        and not decision.skipped
+        and decision.next_run_time == record.next_run_time
+        and decision.state == record.state
+        and decision.runs == record.runs
+    )

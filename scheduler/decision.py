@@ -1,0 +1,211 @@
+"""`decide`: which runs of a job are due, which of them are started, and when the job is next. No clock, no store, no lock, no log."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from random import Random
+from typing import Final
+
+from ..jobstores.job import Job
+from ..jobstores.record import Decision, Due, ParkedReason, Plan, Record, Run
+from ..triggers import BaseTrigger, calls_user_code
+from ..triggers.base import InstantTrigger
+from ..triggers.instants import from_micros, to_micros
+
+MAX_FIRE_TIMES: Final = 1_000
+"""At most so many fire times go into one claim; the rest of an uncoalesced backlog waits for that run to end."""
+
+MAX_STEPS: Final = 10_000
+"""A user's trigger is asked at most so often in one decision: it can only be walked, one fire time after the other."""
+
+
+class TriggerError(ValueError):
+    """A trigger answered something that is no fire time."""
+
+
+def decide(record: Record, job: Job, now: int, random: Random, due: Due | None = None) -> Decision:
+    """What is to be done with a record at `now` (µs UTC): a pure function, apart from the random numbers it draws.
+
+    In this order: waiting runs that are due, oldest first, while `max_instances` leaves room; then the schedule, if the job is active
+    and its next run time has come: the fire times up to and including `now`, of which `coalesce` keeps the last. Without room they are
+    skipped. `due` is what `due_times` said before, where the trigger must not be asked here. Never raises: a trigger that
+    fails parks the job, after the run that was due.
+    """
+    runs = record.runs
+    room = job.max_instances
+    starts = 0
+    if runs:
+        room -= sum(run.state == "claimed" for run in runs)
+        runs, starts = _waiting_runs(record, job, now, room, random)
+        room -= starts
+    next_run_time = record.next_run_time
+    if record.state != "active" or next_run_time is None or next_run_time > now or _is_held(runs):
+        return Decision(next_run_time, record.fire_time, record.state, runs, starts, (), record.reason)
+
+    if due is None:
+        due = due_times(record, job, now, random)
+    plan = due.plan
+    # The first time of the list is dispatched when jitter (or the user) said, unless coalescing has moved on from it.
+    at = next_run_time if due.kept[0] == due.fire_time else due.kept[0]
+    if room <= 0:
+        return Decision(
+            plan.next_run_time, plan.fire_time, plan.state, runs, starts, (at, *due.kept[1:]), plan.reason
+        )
+    run = Run(
+        random.getrandbits(63),
+        "schedule",
+        due.kept,
+        at,
+        "claimed",
+        1,
+        0,
+        False,
+        None,
+        None,
+        None,
+        job.recovery,
+        job.max_recoveries,
+        due.more,
+    )
+    return Decision(plan.next_run_time, plan.fire_time, plan.state, (*runs, run), starts + 1, (), plan.reason)
+
+
+def due_times(record: Record, job: Job, now: int, random: Random) -> Due:
+    """What the job's trigger says of a record whose next run time has come. Calls the trigger; never raises."""
+    fire_time = record.fire_time if record.fire_time is not None else record.next_run_time
+    assert fire_time is not None  # its next run time has come
+    kept: tuple[int, ...] = (fire_time,)
+    try:
+        kept, following = _kept_times(job.trigger, fire_time, now, job.coalesce)
+        more = following is not None and following <= now and not job.coalesce
+        return Due(fire_time, kept, next_plan(job.trigger, following, random), more)
+    except Exception as exc:  # a user's trigger may raise anything
+        return Due(fire_time, kept, Plan(None, fire_time, "parked", trigger_failure(exc)))
+
+
+def _is_held(runs: tuple[Run, ...]) -> bool:
+    """Whether the rest of a backlog waits for the batch that is running: it is due, and no overlap that must be skipped."""
+    return any(run.more and run.state == "claimed" for run in runs)
+
+
+def _waiting_runs(
+    record: Record, job: Job, now: int, room: int, random: Random
+) -> tuple[tuple[Run, ...], int]:
+    """The runs with those waiting ones claimed that are due and have room; those that have none are marked blocked."""
+    starts = 0
+    after = list(record.runs)
+    waiting = [place for place, run in enumerate(after) if run.state == "waiting" and run.due <= now]
+    for place in sorted(waiting, key=lambda place: after[place].due):
+        run = after[place]
+        held = record.state == "importing" or (record.state == "paused" and run.kind != "now")
+        fits = starts < room and not held
+        if not fits and run.blocked:
+            continue
+        after[place] = Run(
+            random.getrandbits(63) if fits else run.run,
+            run.kind,
+            run.fire_times,
+            run.due,
+            "claimed" if fits else "waiting",
+            run.attempt,
+            run.recovered,
+            not fits,
+            None,
+            None,
+            None,
+            job.recovery if fits else run.recovery,
+            job.max_recoveries if fits else run.max_recoveries,
+            False,
+            run.incarnation,
+            run.extra,
+        )
+        starts += fits
+    return tuple(after), starts
+
+
+def _kept_times(
+    trigger: BaseTrigger, fire_time: int, now: int, coalesce: bool
+) -> tuple[tuple[int, ...], int | None]:
+    """The fire times from `fire_time` to `now`, inclusive, that are kept, and the first one behind them."""
+    if not isinstance(trigger, InstantTrigger) or calls_user_code(trigger):
+        return _walked_times(trigger, fire_time, now, coalesce)
+    if trigger.one_off:
+        return (fire_time,), None
+    following = trigger.next_after(fire_time)
+    if following is None or following > now:
+        return (fire_time,), following
+    if coalesce:
+        # However long the backlog, it is not listed: its last time is asked for.
+        last = trigger.previous_before(now + 1)
+        assert last is not None  # `following` is one
+        return (last,), trigger.next_after(last)
+    times = [fire_time]
+    while following is not None and following <= now and len(times) < MAX_FIRE_TIMES:
+        times.append(following)
+        following = trigger.next_after(following)
+    return tuple(times), following
+
+
+def _walked_times(
+    trigger: BaseTrigger, fire_time: int, now: int, coalesce: bool
+) -> tuple[tuple[int, ...], int | None]:
+    """The same for a trigger of a user's, which knows only its next fire time after a previous one."""
+    times = [fire_time]
+    following = following_time(trigger, fire_time, now)
+    for _ in range(MAX_STEPS):
+        if following is None or following > now or (not coalesce and len(times) >= MAX_FIRE_TIMES):
+            break
+        if coalesce:
+            times[0] = following
+        else:
+            times.append(following)
+        following = following_time(trigger, following, now)
+    return tuple(times), following
+
+
+def following_time(trigger: BaseTrigger, previous: int | None, now: int) -> int | None:
+    """The trigger's fire time after `previous`; its first one if that is None. Raises TriggerError if the answer is none."""
+    zone = getattr(trigger, "timezone", None) or UTC
+    answer = trigger.get_next_fire_time(
+        None if previous is None else from_micros(previous, zone), from_micros(now, zone)
+    )
+    if answer is None:
+        return None
+    if not isinstance(answer, datetime) or answer.tzinfo is None:
+        raise TriggerError(
+            f"{type(trigger).__name__}.get_next_fire_time() must return None or a datetime with a timezone, got {answer!r}"
+        )
+    following = to_micros(answer)
+    if previous is not None and following <= previous:
+        raise TriggerError(
+            f"{type(trigger).__name__}.get_next_fire_time() must return a time later than the previous fire time, got {answer} "
+            f"after {from_micros(previous, zone)}"
+        )
+    return following
+
+
+def next_plan(trigger: BaseTrigger, fire_time: int | None, random: Random) -> Plan:
+    """The schedule when `fire_time` is the next one: the dispatch with its jitter; the end of the job if there is none."""
+    if fire_time is None:
+        return Plan(None, None, "ended")
+    return Plan(dispatch_time(trigger, fire_time, random), fire_time)
+
+
+def dispatch_time(trigger: BaseTrigger, fire_time: int, random: Random) -> int:
+    """When a fire time is dispatched: 0 to `jitter` seconds later, and before the trigger's next fire time.
+
+    The grid stays exact: only the dispatch moves. (APScheduler 3.11 adds 0 to `jitter` seconds, too.)
+    """
+    jitter = trigger.jitter
+    if not jitter:
+        return fire_time
+    delay = int(random.random() * jitter * 1_000_000)
+    following = None if getattr(trigger, "one_off", False) else following_time(trigger, fire_time, fire_time)
+    if following is not None:
+        delay = min(delay, following - fire_time - 1)
+    return fire_time + delay
+
+
+def trigger_failure(exc: Exception) -> str:
+    """The reason of a job that is parked because its trigger failed."""
+    return f"{ParkedReason.TRIGGER}: {type(exc).__name__}: {exc}"
