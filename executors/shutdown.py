@@ -10,22 +10,37 @@ from contextlib import contextmanager
 
 _changed = threading.Condition()
 _inside: dict[int, int] = {}  # thread ident -> how often it entered
+_acting_for: dict[int, int] = {}  # thread ident -> ident of the worker thread whose run goes on in it
 
 
 @contextmanager
 def inside_shutdown() -> Iterator[None]:
     """While this thread is in here, no shutdown waits for the run that goes on in it. May be nested."""
     me = threading.get_ident()
+    idents = {me, _acting_for.get(me, me)}
     with _changed:
-        _inside[me] = _inside.get(me, 0) + 1
+        for ident in idents:
+            _inside[ident] = _inside.get(ident, 0) + 1
         _changed.notify_all()
     try:
         yield
     finally:
         with _changed:
-            _inside[me] -= 1
-            if not _inside[me]:
-                del _inside[me]
+            for ident in idents:
+                _inside[ident] -= 1
+                if not _inside[ident]:
+                    del _inside[ident]
+
+
+@contextmanager
+def acting_for(ident: int) -> Iterator[None]:
+    """While this thread is in here, it runs a job for the worker thread `ident`, which does nothing but wait for it."""
+    me = threading.get_ident()
+    _acting_for[me] = ident
+    try:
+        yield
+    finally:
+        del _acting_for[me]
 
 
 def wait_until(done: Callable[[Container[int]], bool]) -> None:

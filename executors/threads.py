@@ -172,6 +172,17 @@ class WorkerPool(DirectExecutor):
             worker.close()
             self._leave(crew)
 
+    def _rescue(self, submission: Submission, exc: BaseException) -> None:
+        """The worker goes on whatever happens, and so that the run has an outcome, if it has none yet."""
+        self._logger.error("Error around a run of job %r", submission.key[1], exc_info=exc)
+        if submission.held:
+            try:
+                submission.fail(submission.run_times, exc)
+                self._end(submission)
+            except BaseException:
+                self._give_back(submission)
+                self._logger.exception("Error reporting the end of job %r", submission.key[1])
+
     def _leave(self, crew: Crew) -> None:
         with self._lock:
             crew.threads.discard(threading.current_thread())

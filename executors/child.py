@@ -1,0 +1,56 @@
+"""What runs in a worker process: take a request from the pipe, run it, tell what happens, take the next."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
+from queue import SimpleQueue
+from typing import Any
+
+from ..events import SystemClock
+from .portable import Message, Request, dumps, pack_error, serve
+
+READY, UNFIT = "ready", "unfit"
+ORPHANED = (
+    71  # exit code of a worker whose parent is gone; nobody is left to read it, save in `ps` and audit logs
+)
+
+
+def main(connection: Connection, initializer: Callable[..., Any] | None, initargs: Sequence[Any]) -> None:
+    """The life of a worker process: READY, or UNFIT and the error of the initializer; then requests, until None comes."""
+    # Ctrl-C goes to the whole foreground process group. The parent shuts down in order, and ends this process when its
+    # run is done. The parent has blocked the signal, so that none comes before this line.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    requests: SimpleQueue[Request | None] = SimpleQueue()
+    threading.Thread(
+        target=_receive, args=(connection, requests), name="mainspring-pipe", daemon=True
+    ).start()
+
+    def tell(message: Message) -> None:
+        connection.send_bytes(dumps(message))
+
+    try:
+        if initializer is not None:
+            initializer(*initargs)
+    except BaseException as exc:
+        tell((UNFIT, pack_error(exc)))
+        return
+    tell((READY, os.getpid()))
+    clock = SystemClock()
+    while (request := requests.get()) is not None:
+        serve(request, clock, tell)
+
+
+def _receive(connection: Connection, requests: "SimpleQueue[Request | None]") -> None:
+    """Pass on what comes through the pipe; die at once when the parent's end of it closes.
+
+    A run whose owner is gone is lost, or started again by somebody else: it must not go on here as well.
+    """
+    try:
+        while True:
+            requests.put(connection.recv())
+    except (EOFError, OSError):
+        os._exit(ORPHANED)
