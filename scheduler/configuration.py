@@ -4,9 +4,9 @@ Nothing is changed before everything is known to be right: :func:`read_settings`
 to the arguments of each executor and job store, and builds none of them; the caller's mappings are only read.
 """
 
-import concurrent.futures
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from random import Random
@@ -17,7 +17,7 @@ from ..events.clock import Clock, SystemClock
 from ..executors.base import BaseExecutor
 from ..jobstores.base import BaseJobStore
 from ..jobstores.references import resolve_reference
-from ..triggers.instants import as_zone, local_zone
+from ..triggers.zones import as_zone
 from .coercion import as_bool, as_choice, as_count, as_instance, as_optional_seconds, as_seconds, as_written
 from .plugins import NOUNS, PACKAGE, arguments_of, load_plugin, refuse_unknown
 
@@ -71,9 +71,9 @@ def read_settings(
     given = {**_nested(gconfig or {}, prefix), **options}
     front_end = set(front_end_options)
     refuse_unknown(given, _READERS.keys() | front_end, "option of the scheduler")
+    # These two have a default that is looked up, the time zone not without cost.
+    given = {"logger": None, "timezone": None, **given}
     values = {name: read(given[name]) for name, read in _READERS.items() if name in given}
-    values.setdefault("logger", _logger(None))
-    values.setdefault("timezone", local_zone())
     return Settings(**values, extra={name: value for name, value in given.items() if name in front_end})
 
 
@@ -84,7 +84,7 @@ def build_executor(alias: str, spec: Any) -> BaseExecutor:
 
     :raises TypeError, ValueError, LookupError, ImportError: *spec* is not right; the message says where
     """
-    if isinstance(spec, concurrent.futures.Executor) and not isinstance(spec, BaseExecutor):
+    if isinstance(spec, Executor) and not isinstance(spec, BaseExecutor):
         from ..executors.futures import FuturesExecutor
 
         return FuturesExecutor(spec)
@@ -145,10 +145,6 @@ def _logger(value: Any) -> logging.Logger:
     return logger
 
 
-def _timezone(value: Any) -> tzinfo:
-    return local_zone() if value is None else as_zone(value)
-
-
 def _clock(value: Any) -> Clock:
     clock: Clock = SystemClock() if value is None else as_instance(Clock)("clock", value)
     return clock
@@ -193,7 +189,7 @@ _JOB_OPTION_READERS: dict[str, Callable[[str, Any], Any]] = {
 # In the order of the documentation. The keys are the options that every scheduler has.
 _READERS: dict[str, Callable[[Any], Any]] = {
     "logger": _logger,
-    "timezone": _timezone,
+    "timezone": as_zone,
     "jobstore_retry_interval": _named(as_seconds, "jobstore_retry_interval"),
     "job_defaults": _job_defaults,
     "executors": _specs("executors"),
@@ -211,7 +207,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
 
 def _is_instance(kind: str, spec: Any) -> bool:
     if kind == "executors":
-        return isinstance(spec, (BaseExecutor, concurrent.futures.Executor))
+        return isinstance(spec, (BaseExecutor, Executor))
     return isinstance(spec, BaseJobStore)
 
 

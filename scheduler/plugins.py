@@ -1,11 +1,10 @@
 """Plug-ins: triggers, executors and job stores by their short names, through entry points loaded on first use."""
 
-import difflib
+import importlib
 import inspect
 from collections.abc import Iterable, Mapping
 from datetime import tzinfo
 from functools import lru_cache
-from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from ..executors.base import BaseExecutor
@@ -101,6 +100,8 @@ def refuse_unknown(given: Iterable[str], known: Iterable[str], what: str) -> Non
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
     """The tail of an error message about an unknown *name*: the nearest known name, or else all of them."""
+    import difflib  # here: only errors need it
+
     names = sorted(known)
     # 0.5: "minute" for "min" is still meant; the default of 0.6 misses such abbreviations.
     near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
@@ -110,18 +111,18 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
 
 
 def _load(kind: str, name: str) -> type:
-    own = _OWN[kind].get(name)
-    # Both ways load alike: an EntryPoint is no more than a parsed "module:attribute".
-    entry = EntryPoint(name, f"{PACKAGE}.{own}", "") if own else _entry_point(kind, name)
+    reference = _OWN[kind].get(name)
+    reference = f"{PACKAGE}.{reference}" if reference else _registered(kind, name)
+    module, _, attribute = reference.partition(":")
     try:
-        plugin = entry.load()
+        plugin = getattr(importlib.import_module(module), attribute)
     except ModuleNotFoundError as exc:
         missing = (exc.name or "").partition(".")[0]
         if missing in ("", PACKAGE):
             raise
         raise ImportError(_install_advice(kind, name, missing), name=missing) from exc
     except AttributeError as exc:
-        raise LookupError(f'The {NOUNS[kind]} "{name}" is registered as {entry.value}: {exc}') from exc
+        raise LookupError(f'The {NOUNS[kind]} "{name}" is registered as {reference}: {exc}') from exc
     if not (isinstance(plugin, type) and issubclass(plugin, _BASES[kind])):
         base = _BASES[kind]
         raise TypeError(
@@ -130,11 +131,15 @@ def _load(kind: str, name: str) -> type:
     return plugin
 
 
-def _entry_point(kind: str, name: str) -> EntryPoint:
+def _registered(kind: str, name: str) -> str:
+    """The "module:Class" that some installed distribution registers under this name."""
+    # Here, since it costs a fifth of the library's import time, and few programs name a plug-in that is not ours.
+    from importlib.metadata import entry_points
+
     registered = entry_points(group=f"{PACKAGE}.{kind}")
     for entry in registered:
         if entry.name == name:
-            return entry
+            return f"{entry.module}:{entry.attr}"
     known = {*_OWN[kind], *(entry.name for entry in registered)}
     raise LookupError(f'No {NOUNS[kind]} by the name "{name}" was found{did_you_mean(name, known)}')
 

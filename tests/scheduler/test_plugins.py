@@ -80,7 +80,7 @@ def test_every_extra_that_an_error_names_exists() -> None:
 
 @pytest.mark.usefixtures("fresh")
 def test_our_own_names_need_no_metadata(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plugins, "entry_points", lambda group: ())
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: ())
     assert plugins.load_plugin("triggers", "cron") is CronTrigger
 
 
