@@ -3,16 +3,30 @@
 A trigger is an immutable value. Inside it speaks integer microseconds UTC (`next_after`, `previous_before`, `count_between`);
 `get_next_fire_time` is the adapter for datetimes. Nothing here reads a clock or imports another room of mainspring.
 
-Errors: ValueError and TypeError at the constructor, naming the argument.
+Errors, all of them raised where a trigger is made:
+
+    ValueError                  naming the argument
+      └ CronExpressionError     a cron expression that is not understood, or that can never match
+    TypeError                   an argument of a wrong type, or one that does not exist
 """
 
 from .base import BaseTrigger, InstantTrigger
+from .cron import CronExpressionError, CronField, CronTrigger
 from .date import DateTrigger
 from .interval import IntervalTrigger
 
-__all__ = ["BaseTrigger", "DateTrigger", "InstantTrigger", "IntervalTrigger", "calls_user_code"]
+__all__ = [
+    "BaseTrigger",
+    "CronExpressionError",
+    "CronField",
+    "CronTrigger",
+    "DateTrigger",
+    "InstantTrigger",
+    "IntervalTrigger",
+    "calls_user_code",
+]
 
-_OURS = frozenset({DateTrigger, IntervalTrigger})
+_OURS = frozenset({CronTrigger, DateTrigger, IntervalTrigger})
 
 
 def calls_user_code(trigger: BaseTrigger) -> bool:

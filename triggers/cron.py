@@ -1,0 +1,256 @@
+"""`CronTrigger`: at the times of a zone's wall clock that match a cron expression, right on the days when clocks change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime, tzinfo
+from functools import lru_cache
+from typing import Any, ClassVar, NamedTuple, Self
+
+from . import civil
+from .base import InstantTrigger, check_arguments, check_jitter, check_version, put
+from .cron_fields import FIELD_NAMES, CronExpressionError, CronField, parse_field
+from .crontab import parse_crontab
+from .instants import (
+    FIRST_INSTANT,
+    LAST_INSTANT,
+    as_zone,
+    format_instant,
+    from_micros,
+    optional_instant,
+    zone_name,
+)
+from .offsets import ZoneOffsets, offsets_of
+from .wallclock import WallSchedule
+
+__all__ = ["CronExpressionError", "CronField", "CronTrigger"]
+
+_SECOND = 1_000_000
+
+_Texts = tuple[str | None, ...]
+
+
+class CronTrigger(InstantTrigger):
+    """Fires when all fields match the wall clock of *timezone*, from *start_date* until *end_date* (both inclusive).
+
+    Fields are text or integers (`cron_fields.py` has the grammar). Those left out are ``*`` if they are more significant than the least
+    significant one given, else their minimum; `week` (ISO) and `day_of_week` (0 is Monday) are ``*``.
+
+    Clock changes, by the rule of Vixie cron (its man page, "daylight saving time"). The trigger is *wildcard* if its minute or its hour begins with
+    ``*``, else *fixed*. Berlin, ``2026-03-29``, 02:00 to 03:00 does not exist; and ``2026-10-25``, it exists twice::
+
+        spring      01:30   01:59│03:00   03:30          autumn     02:00 ── 02:30 ── 02:59│02:00 ── 02:30 ── 02:59│03:00
+        fixed, 02:30             ●  (once, at 03:00)     fixed, 02:30         ●
+        wildcard, */30  ●        ●        ●              wildcard     ●       ●            ●        ●               ●
+
+    A fixed trigger with several times in one gap, or one at its very end, runs once for all of them. Nothing else is affected: a schedule of hour 0 runs
+    on the day after a change as on any other.
+
+    *timezone* is by default that of *start_date*, else of *end_date*, else the local one. *jitter*: see `BaseTrigger.jitter`.
+    Raises CronExpressionError (a ValueError) for text that is not understood, and for fields that no date matches.
+    """
+
+    __slots__ = ("_compiled", "_end", "_offsets", "_start", "_wall", "jitter", "timezone")
+
+    argument_names: ClassVar[frozenset[str]] = frozenset(
+        {*FIELD_NAMES, "start_date", "end_date", "timezone", "jitter"}
+    )
+    FIELD_NAMES: ClassVar[tuple[str, ...]] = FIELD_NAMES
+
+    _compiled: _Compiled
+    _wall: WallSchedule  # that of _compiled, one step nearer
+    _offsets: ZoneOffsets  # those of timezone
+    _start: int  # FIRST_INSTANT: no start
+    _end: int  # LAST_INSTANT: no end
+    timezone: tzinfo
+    jitter: float | None
+
+    def __init__(
+        self,
+        year: int | str | None = None,
+        month: int | str | None = None,
+        day: int | str | None = None,
+        week: int | str | None = None,
+        day_of_week: int | str | None = None,
+        hour: int | str | None = None,
+        minute: int | str | None = None,
+        second: int | str | None = None,
+        start_date: datetime | date | str | None = None,
+        end_date: datetime | date | str | None = None,
+        timezone: tzinfo | str | None = None,
+        jitter: float | None = None,
+    ) -> None:
+        given = (year, month, day, week, day_of_week, hour, minute, second)
+        texts = tuple([None if value is None else _text(i, value) for i, value in enumerate(given)])
+        if timezone is None:
+            timezone = getattr(start_date, "tzinfo", None) or getattr(end_date, "tzinfo", None)
+        zone = as_zone(timezone)
+        start = optional_instant(start_date, zone, "start_date")
+        end = optional_instant(end_date, zone, "end_date")
+        self._fill(_compile(texts, False), start, end, zone, check_jitter(jitter))
+
+    @classmethod
+    def from_crontab(cls, expr: str, timezone: tzinfo | str | None = None, dialect: str = "unix") -> Self:
+        """The trigger of a crontab line's five fields, or of one of ``@hourly @daily @midnight @weekly @monthly @yearly @annually``.
+
+        *dialect* ``"unix"`` is that of crontab(5): weekdays 0 and 7 are Sunday, and a date matches if day of month *or* weekday does, unless one
+        of the two begins with ``*`` (Vixie's star rule). ``"apscheduler"`` is what APScheduler 3 makes of the same text: 0 is Monday, and both must match.
+        The fields of the trigger have weekdays by name. Raises CronExpressionError.
+        """
+        texts, either = parse_crontab(expr, dialect)
+        self = cls.__new__(cls)
+        self._fill(_compile(texts, either), None, None, as_zone(timezone), None)
+        return self
+
+    @property
+    def fields(self) -> tuple[CronField, ...]:
+        """The eight fields in the order of FIELD_NAMES, each with `name`, `is_default` and `str()`."""
+        return self._compiled.fields
+
+    @property
+    def start_date(self) -> datetime | None:
+        return None if self._start == FIRST_INSTANT else from_micros(self._start, self.timezone)
+
+    @property
+    def end_date(self) -> datetime | None:
+        return None if self._end == LAST_INSTANT else from_micros(self._end, self.timezone)
+
+    def next_after(self, instant: int) -> int | None:
+        if instant < self._start:
+            instant = self._start - 1
+        second = instant // _SECOND + 1  # the first one that may fire
+        span = self._offsets.at(second - 1)
+        start, end, offset, before = span
+        wall = second + offset
+        wildcard = self._compiled.wildcard
+        if not wildcard and wall < start + before:
+            # In the second pass of an overlap: a fixed schedule has had these times.
+            wall = start + before
+        match = self._wall.next(wall)
+        fire: int | None
+        if match is not None and match - offset < end:
+            fire = match - offset  # the everyday case: no clock change on the way
+        elif wildcard:
+            # Even if the wall clock has no match left: the second pass of an overlap may come.
+            fire = civil.next_wildcard(self._wall, self._offsets, span)
+        else:
+            fire = None if match is None else civil.fixed(self._offsets, match, match - offset)
+        if fire is None or fire * _SECOND > self._end:
+            return None
+        return fire * _SECOND
+
+    def previous_before(self, instant: int) -> int | None:
+        second = (min(instant, self._end + 1) - 1) // _SECOND  # the last one that may fire
+        if self._compiled.wildcard:
+            fire = civil.previous_wildcard(self._wall, self._offsets, second)
+        else:
+            fire = civil.previous_fixed(self._wall, self._offsets, second)
+        if fire is None or fire * _SECOND < self._start:
+            return None
+        return fire * _SECOND
+
+    def count_between(self, after: int, until: int) -> int:
+        first = max(after, self._start - 1) // _SECOND + 1
+        last = min(until, self._end) // _SECOND
+        return civil.count(self._wall, self._offsets, first, last, self._compiled.wildcard)
+
+    def modified(self, **trigger_args: Any) -> Self:
+        check_arguments(self, trigger_args)
+        keep = {
+            "start_date": self.start_date,
+            "end_date": self.end_date,
+            "timezone": self.timezone,
+            "jitter": self.jitter,
+        }
+        changed = type(self)(**{**keep, **trigger_args})
+        if trigger_args.keys().isdisjoint(FIELD_NAMES):
+            put(changed, "_compiled", self._compiled)
+            put(changed, "_wall", self._wall)
+        return changed
+
+    def get_state(self) -> dict[str, Any]:
+        return {
+            "version": 1,
+            "fields": {field.name: field.text for field in self.fields if not field.is_default},
+            "days": "either" if self._compiled.either else "both",
+            "start": None if self._start == FIRST_INSTANT else self._start,
+            "end": None if self._end == LAST_INSTANT else self._end,
+            "timezone": zone_name(self.timezone),
+            "jitter": self.jitter,
+        }
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        check_version(self, state, 1)
+        fields, days = state["fields"], state["days"]
+        unknown = set(fields).difference(FIELD_NAMES)
+        if unknown or days not in ("both", "either"):
+            raise ValueError(f"the state of a cron trigger is not understood: {unknown or days!r}")
+        compiled = _compile(tuple(fields.get(name) for name in FIELD_NAMES), days == "either")
+        self._fill(compiled, state["start"], state["end"], as_zone(state["timezone"]), state["jitter"])
+
+    def _fill(
+        self, compiled: _Compiled, start: int | None, end: int | None, zone: tzinfo, jitter: float | None
+    ) -> None:
+        put(self, "_compiled", compiled)
+        put(self, "_wall", compiled.wall)
+        put(self, "_offsets", offsets_of(zone))
+        put(self, "_start", FIRST_INSTANT if start is None else start)
+        put(self, "_end", LAST_INSTANT if end is None else end)
+        put(self, "timezone", zone)
+        put(self, "jitter", jitter)
+
+    def _identity(self) -> tuple[object, ...]:
+        texts = tuple(field.text for field in self.fields)
+        zone = zone_name(self.timezone)
+        return (texts, self._compiled.either, self._start, self._end, zone, self.jitter)
+
+    def _shown(self) -> list[str]:
+        parts = [f"{field.name}='{field}'" for field in self.fields if not field.is_default]
+        return [*parts, "days='either'"] if self._compiled.either else parts
+
+    def __str__(self) -> str:
+        return f"cron[{', '.join(self._shown())}]"
+
+    def __repr__(self) -> str:
+        parts = self._shown()
+        if self._start != FIRST_INSTANT:
+            parts.append(f"start_date='{format_instant(self._start, self.timezone)}'")
+        if self._end != LAST_INSTANT:
+            parts.append(f"end_date='{format_instant(self._end, self.timezone)}'")
+        parts.append(f"timezone='{zone_name(self.timezone)}'")
+        if self.jitter is not None:
+            parts.append(f"jitter={self.jitter!r}")
+        return f"<{type(self).__name__} ({', '.join(parts)})>"
+
+
+class _Compiled(NamedTuple):
+    """What all triggers of one expression share."""
+
+    fields: tuple[CronField, ...]
+    either: bool  # day or day_of_week must match, not both
+    wildcard: bool
+    wall: WallSchedule
+
+
+@lru_cache(maxsize=2048)
+def _compile(texts: _Texts, either: bool) -> _Compiled:
+    fields = []
+    # After the least significant field that is given, all are at their minimum.
+    last_given = max((i for i, text in enumerate(texts) if text is not None), default=len(texts))
+    for i, (name, text) in enumerate(zip(FIELD_NAMES, texts, strict=True)):
+        fields.append(parse_field(name, text, i > last_given))
+    wall = WallSchedule(fields, either)
+    if not wall.has_dates():
+        dates = ", ".join(f"{field.name}={field.text!r}" for field in fields[:5] if not field.is_default)
+        raise CronExpressionError(f"no date ever matches {dates}: it would never fire", None, dates)
+    _, _, _, _, _, hour, minute, _ = fields
+    return _Compiled(tuple(fields), either, hour.star or minute.star, wall)
+
+
+def _text(index: int, value: int | str) -> str:
+    """A field's value as normal text: lower case, single blanks, none around commas."""
+    if isinstance(value, str):
+        return ",".join(" ".join(term.split()) for term in value.lower().split(","))
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    raise TypeError(f"cron field {FIELD_NAMES[index]}: expected text or an integer, got {value!r}")
