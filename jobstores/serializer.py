@@ -18,7 +18,7 @@ from .envelope import (
     UnsupportedSerializationError,
 )
 from .references import UnresolvableReferenceError
-from .tags import TagCodec, encode_kwargs, to_text
+from .tags import TagCodec, to_text
 from .unpickling import RestrictedUnpickler
 
 _KNOWN = ("json", "pickle")
@@ -68,7 +68,15 @@ class Serializer:
         Raises UnsupportedSerializationError, naming the argument, for what cannot be stored; CallableNotAllowedError for a
         function or class outside `allowed_callables`. With an allow-list it resolves the function's reference.
         """
-        if self._allowed is not None and isinstance(func := state.get("func"), str):
+        func = state.get("func", "")
+        if type(func) is not str:
+            raise UnsupportedSerializationError(
+                "func",
+                type(func).__qualname__,
+                "a reference is stored, not the function",
+                "Give it as 'module:function'",
+            )
+        if self._allowed is not None and func:
             self._allowed.resolve(func)
         body = self._to_json(state) if self.serializer == "json" else self._to_pickle(state)
         return self._sealer.seal(job_id, self.serializer, body)
@@ -114,13 +122,17 @@ class Serializer:
         return state
 
     def _to_json(self, state: Mapping[str, Any]) -> str:
+        """Ten thousand jobs a second come through here: what needs no tag is passed on without a call."""
         codec = self._codec
         document = {}
         for key, value in state.items():
-            if key == "args":
-                document[key] = codec.encode_items(value, "args")
+            kind = type(value)
+            if value is None or kind is bool or (kind is str and value.isascii()):
+                document[key] = value
+            elif key == "args":
+                document[key] = codec.encode_items(value, key)
             elif key == "kwargs":
-                document[key] = encode_kwargs(codec, value)
+                document[key] = codec.encode_mapping(value, key)
             else:
                 document[key] = codec.encode(value, key)
         return to_text(document)

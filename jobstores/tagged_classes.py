@@ -11,10 +11,10 @@ from functools import cached_property, partial
 from types import BuiltinFunctionType, FunctionType, MethodDescriptorType, MethodType
 from typing import Any, TypeAlias
 
-from ..triggers.base import BaseTrigger
+from ..triggers.base import BaseTrigger, InstantTrigger
 from .allowlist import AllowedCallables
 from .references import callable_reference, resolve_reference
-from .tagged_values import Json, Refusal
+from .tagged_values import Json, Refusal, is_plain
 
 Encode: TypeAlias = Callable[[Any], Json]
 Resolve: TypeAlias = Callable[[str], Any]
@@ -24,48 +24,68 @@ _FUNCTIONS = (FunctionType, BuiltinFunctionType, MethodType, MethodDescriptorTyp
 _CONTAINERS = (dict, list, tuple, set, frozenset, str, bytes, bytearray, int, float, complex, BaseException)
 
 _OUR_MODULES = f"{BaseTrigger.__module__.rpartition('.')[0]}."
+# Our own trigger classes and their references, as they are met: nearly every payload has one.
+_our_references: dict[type, str] = {}
+_our_classes: dict[str, Any] = {}
 
 
 def encode_by_class(value: Any, encode: Encode, allowed: AllowedCallables | None) -> Json:
     """The tag of a value whose exact type has no encoder of its own; Refusal if there is none."""
-    if isinstance(value, BaseTrigger):
+    kind = type(value)  # not isinstance: proxies and mocks claim to be what they are not
+    if issubclass(kind, BaseTrigger):
         return _encode_trigger(value, encode, allowed)
-    if isinstance(value, Enum):
+    if issubclass(kind, Enum):
         return _encode_enum(value, allowed)
-    if isinstance(value, _FUNCTIONS):
+    if issubclass(kind, _FUNCTIONS):
         return _encode_function(value, allowed)
-    if dataclasses.is_dataclass(value):
+    if dataclasses.is_dataclass(kind):
         return _encode_dataclass(value, encode, allowed)
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
+    if issubclass(kind, tuple) and hasattr(kind, "_fields"):
         return _encode_namedtuple(value, encode, allowed)
-    for kind in (*_CONTAINERS, Exception):
-        if isinstance(value, kind):
-            raise Refusal(value, f"it would come back as a plain {kind.__name__}, or not at all")
+    for base in _CONTAINERS:
+        if issubclass(kind, base):
+            raise Refusal(value, f"it would come back as a plain {base.__name__}, or not at all")
     raise Refusal(value, "JSON has nothing for it, and no tag is known for its type")
 
 
 def is_ours(kind: type) -> bool:
     """Whether this is one of the library's own trigger classes, which no allow-list needs to name."""
-    return issubclass(kind, BaseTrigger) and kind.__module__.startswith(_OUR_MODULES)
+    return kind.__module__.startswith(_OUR_MODULES) and issubclass(kind, BaseTrigger)
+
+
+def encode_our_trigger(trigger: Any, encode: Encode) -> Json | None:
+    """The tag of one of the library's own triggers, None for anything else. On the way of every job, so it must be fast."""
+    kind = type(trigger)
+    reference = _our_references.get(kind)
+    if reference is None:
+        if not is_ours(kind):
+            return None
+        reference = _our_references[kind] = f"{kind.__module__}:{kind.__qualname__}"
+    state = trigger.get_state()
+    return {"$trigger": [reference, state if all(map(is_plain, state.values())) else encode(state)]}
 
 
 def _encode_trigger(trigger: BaseTrigger, encode: Encode, allowed: AllowedCallables | None) -> Json:
+    if (ours := encode_our_trigger(trigger, encode)) is not None:
+        return ours
     kind = type(trigger)
-    if is_ours(kind):
-        return {"$trigger": [f"{kind.__module__}:{kind.__qualname__}", encode(trigger.get_state())]}  # type: ignore[attr-defined]
     reference = _class_reference(trigger, allowed)
     try:
         state = trigger.__getstate__()
         copy = _from_pickle_state(kind, state)
-        again = copy.__getstate__()
+        faithful = _same(copy.__getstate__(), state)
     except Exception as error:
         raise Refusal(
             trigger, f"its __getstate__ and __setstate__ fail: {error!r}", _TRIGGER_REMEDY
         ) from error
-    if not _same(again, state):
+    if not faithful:
         raise Refusal(
             trigger, "what its __setstate__ makes of its __getstate__ has another state", _TRIGGER_REMEDY
         )
+    if kind.__getstate__ is InstantTrigger.__getstate__ and (
+        lost := _attributes(trigger).keys() - _attributes(copy)
+    ):
+        raise Refusal(trigger, f"its inherited __getstate__ leaves out {sorted(lost)}", _TRIGGER_REMEDY)
     return {"$trigger": [reference, encode(state)]}
 
 
@@ -74,12 +94,16 @@ _TRIGGER_REMEDY = "Let __getstate__ return a dict of plain values, and __setstat
 
 def _decode_trigger(spec: Json, resolve: Resolve) -> BaseTrigger:
     reference, state = spec
-    if reference.startswith(_OUR_MODULES):
-        kind = resolve_reference(reference)
-        if isinstance(kind, type) and is_ours(kind):
-            return kind.from_state(state)  # type: ignore[attr-defined,no-any-return]
-    kind = _expect_class(resolve(reference), BaseTrigger)
-    trigger: BaseTrigger = _from_pickle_state(kind, state)
+    trigger: BaseTrigger
+    ours = _our_classes.get(reference)
+    if ours is None and reference.startswith(_OUR_MODULES):
+        found = resolve_reference(reference)
+        if isinstance(found, type) and is_ours(found):
+            ours = _our_classes[reference] = found
+    if ours is not None:
+        trigger = ours.from_state(state)
+    else:
+        trigger = _from_pickle_state(_expect_class(resolve(reference), BaseTrigger), state)
     return trigger
 
 
@@ -99,9 +123,9 @@ def _from_pickle_state(kind: Any, state: Any) -> Any:
 
 def _encode_enum(value: Enum, allowed: AllowedCallables | None) -> Json:
     kind, reference = type(value), _class_reference(value, allowed)
-    if kind.__members__.get(value.name) is value:
-        return {"$enum": [reference, value.name]}
-    if isinstance(value, Flag) and type(number := value.value) is int and _same(kind(number), value):
+    if kind.__members__.get(value._name_) is value:
+        return {"$enum": [reference, value._name_]}
+    if issubclass(kind, Flag) and type(number := value._value_) is int and _same(kind(number), value):
         return {"$enum": [reference, number]}
     raise Refusal(value, "its class does not give it back by name or value")
 
@@ -119,8 +143,8 @@ def _encode_dataclass(value: Any, encode: Encode, allowed: AllowedCallables | No
         raise Refusal(
             value, "it is a dataclass on top of a built-in type, whose contents are not in the fields"
         )
-    stored = {field.name: getattr(value, field.name) for field in dataclasses.fields(value) if field.init}
     try:
+        stored = {field.name: getattr(value, field.name) for field in dataclasses.fields(value) if field.init}
         difference = _difference(value, type(value)(**stored))
     except Exception as error:
         raise Refusal(value, f"building it again from its fields fails: {error!r}") from error
@@ -143,7 +167,8 @@ def _encode_fields(stored: dict[str, Any], encode: Encode) -> Json:
 
 def _difference(value: Any, again: Any) -> str:
     """Where the copy differs from the dataclass instance, or "". What `compare=False` leaves out may differ."""
-    ignored = {field.name for field in dataclasses.fields(value) if not field.compare}
+    # Box[int](1) keeps its alias; it takes no part in equality.
+    ignored = {"__orig_class__", *(field.name for field in dataclasses.fields(value) if not field.compare)}
     for name, item in _attributes(value).items():
         # What a cached property left behind is computed again when asked for.
         if name in ignored or isinstance(getattr(type(value), name, None), cached_property):

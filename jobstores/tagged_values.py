@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 Json: TypeAlias = Any
 
 # Beyond this an integer travels in hexadecimal: Python limits the decimal digits that it converts (640 at the least).
-_BIG = 1 << 2000
+BIG = 1 << 2000
 
 SIMPLER = (
     "Give something simpler (numbers, text, dates, lists, dicts, dataclasses) or look it up inside the job, "
@@ -43,7 +43,7 @@ def is_plain(value: Any) -> bool:
     if kind is str:
         return value.isascii() or _is_utf8(value)
     if kind is int:
-        return bool(-_BIG < value < _BIG)
+        return bool(-BIG < value < BIG)
     if kind is float:
         return math.isfinite(value)
     return kind is bool or value is None

@@ -38,15 +38,23 @@ class TagCodec:
         if is_plain(value):
             return value
         try:
-            return _Walk(self._allowed).encode(value)
+            ours = tagged_classes.encode_our_trigger(value, self._walk)
+            return self._walk(value) if ours is None else ours
         except Refusal as refusal:
             raise _unsupported(refusal, path) from refusal.__cause__
 
     def encode_items(self, values: Sequence[Any], path: str) -> Json:
         """A list of these values, encoded; it does not tell whether they were in a list or a tuple."""
-        return [
-            value if is_plain(value) else self.encode(value, f"{path}[{n}]") for n, value in enumerate(values)
-        ]
+        return [v if is_plain(v) else self.encode(v, f"{path}[{n}]") for n, v in enumerate(values)]
+
+    def encode_mapping(self, mapping: Mapping[str, Any], path: str) -> Json:
+        """This mapping encoded as the dict that it would make."""
+        if all(map(is_plain, mapping.values())) and all(type(k) is str and k.isidentifier() for k in mapping):
+            return dict(mapping)  # no key begins with "$", and no value needs a tag: no walk
+        return self.encode(dict(mapping), path)
+
+    def _walk(self, value: Any) -> Json:
+        return _Walk(self._allowed).encode(value)
 
     def decode(self, text: str) -> Any:
         """The value that was encoded. Imports the modules of tagged classes, and runs their code.
@@ -171,8 +179,3 @@ def _brief(key: Any) -> str:
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
-
-
-def encode_kwargs(codec: TagCodec, kwargs: Mapping[str, Any]) -> Json:
-    """The keyword arguments of a job, encoded."""
-    return codec.encode(dict(kwargs), "kwargs") if kwargs else {}
