@@ -193,25 +193,27 @@ class BaseExecutor(ABC):
                 else:
                     del self._slots[key]
 
-    def _perform(self, submission: Submission) -> None:
-        """Run `submission` in this thread from the lease check to its events. Raises nothing but what a listener may."""
+    def _perform(self, submission: Submission) -> BaseException | None:
+        """Run `submission` in this thread from the lease check to its events. Returns the run's last exception."""
         if may_start(submission):
             perform(submission)
-            self._end(submission)
-        else:
-            self._give_back(submission)
+            return self._end(submission)
+        self._give_back(submission)
+        return None
 
-    def _end(self, submission: Submission) -> None:
+    def _end(self, submission: Submission) -> BaseException | None:
         """`submission` has run (or never will, which is accounted in it): tell the ticket, give the slot back, publish."""
+        events, error = submission.outcome()
         ticket = submission.ticket
         if ticket is not None:
             try:
-                ticket.ended(submission.error)
+                ticket.ended(error)
             except Exception:
                 self._logger.exception('Error reporting the end of job "%s"', submission.job)
         self._give_back(submission)
-        for event in submission.events:
+        for event in events:
             self._publish(event)
+        return error
 
     def _publish(self, event: Any) -> None:
         self._scheduler._dispatch_event(event)

@@ -28,12 +28,11 @@ class DebugExecutor(DirectExecutor):
         with self._lock:
             self._running.append(me)
         try:
-            self._perform(submission)
+            error = self._perform(submission)
         finally:
             with self._lock:
                 self._running.remove(me)
             if self._where is None:
                 something_ended()
-        error = submission.error
         if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
             raise error

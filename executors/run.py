@@ -27,16 +27,22 @@ _SYSTEM_CLOCK = SystemClock()
 class RunnableJob(Protocol):
     """What an executor needs to know of a job."""
 
-    id: str
-    name: str
-    args: Any
-    kwargs: Any
-    misfire_grace_time: Any
-    max_instances: Any
-    _jobstore_alias: Any
-
+    @property
+    def id(self) -> str: ...
+    @property
+    def name(self) -> str: ...
     @property
     def func(self) -> Callable[..., Any]: ...
+    @property
+    def args(self) -> Any: ...
+    @property
+    def kwargs(self) -> Any: ...
+    @property
+    def misfire_grace_time(self) -> Any: ...
+    @property
+    def max_instances(self) -> Any: ...
+    @property
+    def _jobstore_alias(self) -> Any: ...
 
 
 class Ticket(Protocol):
@@ -159,8 +165,7 @@ class Submission:
         self.error = error
         where = self.where
         if text is None and error.__traceback__ is not None:
-            # Without the frame that caught it, which is ours: it says nothing about the job, and it would keep this
-            # submission alive in a cycle (exception, traceback, frame, submission, exception).
+            # Without the frame that caught it, which is ours and says nothing about the job.
             error.__traceback__ = error.__traceback__.tb_next
         if where.wants(EVENT_JOB_ERROR):
             if text is None:
@@ -187,6 +192,18 @@ class Submission:
         for run_time in run_times:
             self.late = self.now - run_time
             self.failed(run_time, error, text)
+
+    def outcome(self) -> tuple[list[JobExecutionEvent], BaseException | None]:
+        """The events and the last exception, handed over: they are no longer kept here.
+
+        Else the exception would keep itself and all that the job held, until the garbage collector finds the cycle:
+        exception, traceback, the job's frame, the frame that called it, submission, exception.
+        """
+        events, error = self.events, self.error
+        if error is not None:
+            self.events = []
+            self.error = None
+        return events, error
 
     def _missed(self, run_time: datetime) -> None:
         where = self.where
@@ -289,9 +306,8 @@ async def perform_coroutine(submission: Submission) -> None:
 
     A cancelled run has failed, and so have the run times after it: they are not begun any more.
     """
-    from asyncio import (
-        CancelledError,  # here, since asyncio takes long to import, and who has no loop does without
-    )
+    # Not above: asyncio takes long to import, and who has no loop does without it.
+    from asyncio import CancelledError
 
     job = submission.job
     clock = submission.where.clock
@@ -330,7 +346,7 @@ def run_job(
     """
     submission = _submission(job, jobstore_alias, run_times, logger_name, clock, claimed_at, wants)
     perform(submission)
-    return submission.events
+    return submission.outcome()[0]
 
 
 async def run_coroutine_job(
@@ -346,7 +362,7 @@ async def run_coroutine_job(
     """`run_job` for a coroutine function, awaited in the running event loop; plain functions are called in it, too."""
     submission = _submission(job, jobstore_alias, run_times, logger_name, clock, claimed_at, wants)
     await perform_coroutine(submission)
-    return submission.events
+    return submission.outcome()[0]
 
 
 def _submission(

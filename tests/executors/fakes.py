@@ -1,0 +1,243 @@
+"""A scheduler, a job and a ticket as far as an executor sees them, and the functions that the jobs call."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from queue import SimpleQueue
+from typing import Any
+
+from mainspring.events import (
+    EVENT_ALL,
+    EVENT_JOB_ERROR,
+    EVENT_JOB_EXECUTED,
+    EVENT_JOB_MISSED,
+    Clock,
+    JobExecutionEvent,
+    ListenerRegistry,
+    ManualClock,
+    SchedulerEvent,
+    SystemClock,
+)
+
+TIMEOUT = 30.0  # seconds; on a loaded machine a worker process takes a while to start
+NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+OUTCOMES = EVENT_JOB_EXECUTED | EVENT_JOB_ERROR | EVENT_JOB_MISSED
+
+
+class FakeScheduler:
+    """Keeps every event, and offers the outcomes one by one."""
+
+    def __init__(self, clock: Clock | None = None, mask: int = EVENT_ALL) -> None:
+        self.clock: Clock = clock or SystemClock()
+        self.listeners = ListenerRegistry()
+        self.events: list[Any] = []
+        self.outcomes: SimpleQueue[JobExecutionEvent] = SimpleQueue()
+        self.listeners.add(self._keep, mask)
+
+    def _wants(self, code: int) -> bool:
+        return self.listeners.wants(code)
+
+    def _dispatch_event(self, event: SchedulerEvent) -> None:
+        self.listeners.publish(event)
+
+    def _keep(self, event: Any) -> None:
+        self.events.append(event)
+        if event.code & OUTCOMES:
+            self.outcomes.put(event)
+
+    def outcome(self) -> JobExecutionEvent:
+        return self.outcomes.get(timeout=TIMEOUT)
+
+    def codes(self) -> list[int]:
+        return [event.code for event in self.events]
+
+
+@dataclass
+class FakeJob:
+    func: Callable[..., Any]
+    args: Sequence[Any] = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    id: str = "job"
+    misfire_grace_time: float | None = None
+    max_instances: int = 1_000_000
+    _jobstore_alias: str = "default"
+
+    @property
+    def name(self) -> str:
+        return self.id
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class FakeTicket:
+    def __init__(self, claimed_at: int = 0, leased: bool = True) -> None:
+        self.claimed_at = claimed_at
+        self.leased = leased
+        self.errors: list[BaseException | None] = []
+        self.at_end: Callable[[], object] = lambda: None
+
+    def may_start(self) -> bool:
+        return self.leased
+
+    def ended(self, error: BaseException | None) -> None:
+        self.errors.append(error)
+        self.at_end()
+
+
+def micros(moment: datetime) -> int:
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
+def now() -> list[datetime]:
+    """Run times: one, due now by the system's clock."""
+    return [SystemClock().now()]
+
+
+def noon_clock(late: float = 0) -> ManualClock:
+    return ManualClock(NOON + timedelta(seconds=late))
+
+
+# Jobs. Worker processes import them from here.
+
+
+def nothing() -> None:
+    pass
+
+
+def add(a: int, b: int = 0) -> int:
+    return a + b
+
+
+def pid() -> int:
+    return os.getpid()
+
+
+def thread_name() -> str:
+    return threading.current_thread().name
+
+
+def boom(text: str = "boom") -> None:
+    raise ValueError(text)
+
+
+def leave() -> None:
+    sys.exit(5)
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def die(code: int) -> None:
+    os._exit(code)
+
+
+def kill_myself() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def coroutine() -> int:
+    return 1
+
+
+def disguised_coroutine() -> Any:
+    return coroutine()
+
+
+def unpicklable_result() -> Any:
+    return lambda: 1
+
+
+class OddError(Exception):
+    """Pickles, but cannot be restored: `args` does not fit `__init__`."""
+
+    def __init__(self, a: int, b: int) -> None:
+        super().__init__(f"{a} and {b}")
+
+
+def raise_odd() -> None:
+    raise OddError(1, 2)
+
+
+class Poison:
+    """Kills the process that unpickles it."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os._exit, (9,)
+
+
+class Unloadable:
+    """Pickles, but raises where it is unpickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return boom, ("cannot be loaded",)
+
+
+def result_that_cannot_be_restored() -> Any:
+    return Unloadable()
+
+
+def touch(path: str) -> None:
+    with open(path, "a") as file:
+        file.write(f"{os.getpid()}\n")
+
+
+def touch_and_wait(path: str, until: str) -> str:
+    """Tell by the file `path` that the run goes on, and let it go on until the file `until` is there."""
+    touch(path)
+    while not os.path.exists(until):
+        time.sleep(0.005)
+    return "done"
+
+
+def sleep_for_ever(path: str) -> None:
+    touch(path)
+    while True:
+        time.sleep(60)
+
+
+def sigint_disposition() -> tuple[bool, bool]:
+    """Whether SIGINT is ignored here, and whether it is blocked."""
+    blocked = signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    return signal.getsignal(signal.SIGINT) is signal.SIG_IGN, blocked
+
+
+SETTING: list[Any] = []
+
+
+def set_up(value: Any) -> None:
+    SETTING.append(value)
+
+
+def setting() -> list[Any]:
+    return SETTING
+
+
+def close_the_pipe() -> None:
+    os.closerange(3, 64)
+
+
+def fork_a_sleeper(path: str) -> None:
+    """Leave a forked process behind that holds the worker's end of the pipe, and die."""
+    if os.fork() == 0:
+        touch(path)
+        time.sleep(TIMEOUT)
+        os._exit(0)
+    os._exit(4)
+
+
+def exit_or_not(fate: int) -> int:
+    """One of many short runs: some die, in one way or another, some raise, most return."""
+    if fate == 0:
+        os._exit(7)
+    if fate == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if fate < 10:
+        raise ValueError(fate)
+    return fate

@@ -1,0 +1,224 @@
+"""What every executor of this library keeps: slots, SUBMITTED first, the end of a run in order, the lease, what is refused."""
+
+import concurrent.futures
+import multiprocessing
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+from mainspring.events import (
+    EVENT_JOB_ERROR,
+    EVENT_JOB_EXECUTED,
+    EVENT_JOB_MISSED,
+    EVENT_JOB_SUBMITTED,
+    JobSubmissionEvent,
+)
+from mainspring.executors import (
+    BaseExecutor,
+    CoroutineFunctionError,
+    DebugExecutor,
+    ExecutorNotRunningError,
+    MaxInstancesReachedError,
+)
+from mainspring.executors.futures import FuturesExecutor
+from mainspring.executors.pool import ProcessPoolExecutor, ThreadPoolExecutor
+
+from tests.executors import fakes
+from tests.executors.fakes import FakeJob, FakeScheduler, FakeTicket, micros, now
+
+Make = Callable[[], BaseExecutor]
+
+
+def futures_of_threads() -> BaseExecutor:
+    return FuturesExecutor(concurrent.futures.ThreadPoolExecutor(2))
+
+
+def futures_of_processes() -> BaseExecutor:
+    spawn = multiprocessing.get_context("spawn")
+    return FuturesExecutor(concurrent.futures.ProcessPoolExecutor(2, mp_context=spawn))
+
+
+MAKERS: list[Make] = [
+    DebugExecutor,
+    partial(ThreadPoolExecutor, 2),
+    partial(ProcessPoolExecutor, 2),
+    futures_of_threads,
+    futures_of_processes,
+]
+NAMES = ["debug", "threads", "processes", "futures of threads", "futures of processes"]
+
+
+@pytest.fixture(params=MAKERS, ids=NAMES)
+def executor(request: pytest.FixtureRequest) -> Iterator[BaseExecutor]:
+    executor: BaseExecutor = request.param()
+    yield executor
+    executor.shutdown()
+    pool = getattr(executor, "_pool", None)
+    if pool is not None:
+        pool.shutdown()
+
+
+@pytest.fixture
+def scheduler(executor: BaseExecutor) -> FakeScheduler:
+    scheduler = FakeScheduler()
+    executor.start(scheduler, "test")
+    return scheduler
+
+
+def test_a_result(executor: BaseExecutor, scheduler: FakeScheduler) -> None:
+    run_times = now()
+    executor.submit_job(FakeJob(fakes.add, (1,), {"b": 2}), run_times)
+    outcome = scheduler.outcome()
+    assert (outcome.code, outcome.retval) == (EVENT_JOB_EXECUTED, 3)
+    assert outcome.scheduled_run_time == run_times[0]
+    assert scheduler.events[0] == JobSubmissionEvent(EVENT_JOB_SUBMITTED, "job", "default", run_times)
+    assert len(scheduler.events) == 2
+
+
+@pytest.mark.parametrize(
+    ("func", "args", "error"), [(fakes.boom, ("bang",), ValueError), (fakes.leave, (), SystemExit)]
+)
+def test_an_exception(
+    executor: BaseExecutor, scheduler: FakeScheduler, func: Any, args: Any, error: type[BaseException]
+) -> None:
+    ticket = FakeTicket()
+    executor.submit_job(FakeJob(func, args), now(), ticket)
+    outcome = scheduler.outcome()
+    assert outcome.code == EVENT_JOB_ERROR
+    assert type(outcome.exception) is error
+    assert ticket.errors == [outcome.exception]
+    assert outcome.traceback is not None
+    assert f"in {func.__name__}" in outcome.traceback
+    executor.submit_job(FakeJob(fakes.nothing), now())  # and the worker goes on
+    assert scheduler.outcome().code == EVENT_JOB_EXECUTED
+
+
+def test_several_run_times_are_judged_one_by_one(executor: BaseExecutor, scheduler: FakeScheduler) -> None:
+    ticket = FakeTicket(micros(now()[0]))
+    start = now()[0]
+    run_times = [start - timedelta(days=1), start, start + timedelta(seconds=1)]
+    executor.submit_job(FakeJob(fakes.boom, misfire_grace_time=600), run_times, ticket)
+    outcomes = [scheduler.outcome() for _ in run_times]
+    assert [o.code for o in outcomes] == [EVENT_JOB_MISSED, EVENT_JOB_ERROR, EVENT_JOB_ERROR]
+    assert [o.scheduled_run_time for o in outcomes] == run_times
+    assert ticket.errors == [outcomes[-1].exception]
+    missed = outcomes[0]
+    assert missed.late is not None
+    assert missed.late > timedelta(days=1)
+    assert missed.queued is not None
+    assert missed.queued < timedelta(hours=1)
+
+
+def test_a_missed_run_is_no_error(executor: BaseExecutor, scheduler: FakeScheduler) -> None:
+    ticket = FakeTicket()
+    executor.submit_job(FakeJob(fakes.nothing, misfire_grace_time=1), [now()[0] - timedelta(days=1)], ticket)
+    assert scheduler.outcome().code == EVENT_JOB_MISSED
+    assert ticket.errors == [None]
+
+
+def test_a_ticket_may_lift_the_grace(executor: BaseExecutor, scheduler: FakeScheduler) -> None:
+    ticket = FakeTicket()
+    ticket.misfire_grace_time = None  # type: ignore[attr-defined]  # a rerun is never judged
+    executor.submit_job(FakeJob(fakes.nothing, misfire_grace_time=1), [now()[0] - timedelta(days=1)], ticket)
+    assert scheduler.outcome().code == EVENT_JOB_EXECUTED
+
+
+@pytest.mark.parametrize("func", [fakes.coroutine, partial(fakes.coroutine), fakes.disguised_coroutine])
+def test_a_coroutine_function_is_refused(executor: BaseExecutor, scheduler: FakeScheduler, func: Any) -> None:
+    ticket = FakeTicket()
+    executor.submit_job(FakeJob(func), now(), ticket)
+    outcome = scheduler.outcome()
+    assert isinstance(outcome.exception, CoroutineFunctionError)
+    assert "AsyncIOExecutor" in str(outcome.exception)
+    assert ticket.errors == [outcome.exception]
+
+
+def test_the_end_of_a_run_in_order(executor: BaseExecutor, scheduler: FakeScheduler) -> None:
+    """The ticket is told while the slot is taken; when the event comes, the slot is free."""
+    job = FakeJob(fakes.nothing, max_instances=1)
+    seen: list[str] = []
+    ticket = FakeTicket()
+
+    def try_again(when: str) -> None:
+        try:
+            executor._take_slot(fakes_submission(executor, job))
+        except MaxInstancesReachedError:
+            seen.append(f"{when}: taken")
+        else:
+            seen.append(f"{when}: free")
+
+    ticket.at_end = lambda: try_again("ended")
+    scheduler.listeners.add(lambda event: try_again("executed"), EVENT_JOB_EXECUTED)
+    told = threading.Event()
+    scheduler.listeners.add(lambda event: told.set(), EVENT_JOB_EXECUTED)
+    executor.submit_job(job, now(), ticket)
+    assert told.wait(fakes.TIMEOUT)
+    assert seen == ["ended: taken", "executed: free"]
+
+
+def fakes_submission(executor: BaseExecutor, job: FakeJob) -> Any:
+    from mainspring.executors.run import Submission
+
+    assert executor._where is not None
+    return Submission(executor._where, job, job._jobstore_alias, [])
+
+
+def test_a_run_whose_lease_is_over_is_dropped(executor: BaseExecutor, scheduler: FakeScheduler) -> None:
+    job = FakeJob(fakes.add, (1,), max_instances=1)
+    lost = FakeTicket(leased=False)
+    executor.submit_job(job, now(), lost)
+    executor.submit_job(FakeJob(fakes.add, (2,), id="other"), now())
+    assert scheduler.outcome().retval == 2
+    executor.shutdown()
+    assert lost.errors == []
+    executor.start(scheduler, "test")
+    executor.submit_job(job, now())  # its slot is free
+    assert scheduler.outcome().retval == 1
+
+
+def test_a_ticket_that_raises_harms_nobody(
+    executor: BaseExecutor, scheduler: FakeScheduler, caplog: pytest.LogCaptureFixture
+) -> None:
+    ticket = FakeTicket()
+    ticket.at_end = lambda: fakes.boom("the store's fault")
+    job = FakeJob(fakes.nothing, max_instances=1)
+    executor.submit_job(job, now(), ticket)
+    assert scheduler.outcome().code == EVENT_JOB_EXECUTED
+    executor.submit_job(job, now())
+    assert scheduler.outcome().code == EVENT_JOB_EXECUTED
+    assert "the store's fault" in caplog.text
+
+
+def test_not_running(executor: BaseExecutor) -> None:
+    scheduler = FakeScheduler()
+    job = FakeJob(fakes.nothing, max_instances=1)
+    with pytest.raises(ExecutorNotRunningError):
+        executor.submit_job(job, now())
+    executor.start(scheduler, "test")
+    executor.shutdown()
+    with pytest.raises(ExecutorNotRunningError):
+        executor.submit_job(job, now())
+    executor.start(scheduler, "test")
+    executor.submit_job(job, now())
+    assert scheduler.outcome().code == EVENT_JOB_EXECUTED
+
+
+def test_shutdown_waits_for_all_that_was_submitted(executor: BaseExecutor, scheduler: FakeScheduler) -> None:
+    tickets = [FakeTicket() for _ in range(20)]
+    for number, ticket in enumerate(tickets):
+        executor.submit_job(FakeJob(fakes.add, (number,)), now(), ticket)
+    executor.shutdown()
+    assert sorted(scheduler.outcome().retval for _ in tickets) == list(range(20))
+    assert [ticket.errors for ticket in tickets] == [[None]] * 20
+
+
+def test_only_what_somebody_wants_is_published(executor: BaseExecutor) -> None:
+    scheduler = FakeScheduler(mask=EVENT_JOB_ERROR)
+    executor.start(scheduler, "test")
+    executor.submit_job(FakeJob(fakes.nothing), now())
+    executor.submit_job(FakeJob(fakes.boom), now())
+    executor.shutdown()
+    assert scheduler.codes() == [EVENT_JOB_ERROR]
