@@ -10,16 +10,34 @@ from typing import Any
 from ..triggers.base import BaseTrigger
 from .allowlist import AllowedCallables
 from .envelope import (
+    CallableNotAllowedError,
     EnvelopeError,
     PickleRefusedError,
     Sealer,
+    SerializationError,
+    TamperedEnvelopeError,
     UnknownSerializerError,
     UnreadableEnvelopeError,
+    UnsignedEnvelopeError,
     UnsupportedSerializationError,
 )
 from .references import UnresolvableReferenceError
 from .tags import TagCodec, to_text
 from .unpickling import RestrictedUnpickler
+
+__all__ = [
+    "Serializer",
+    "SerializationError",
+    "UnsupportedSerializationError",
+    "EnvelopeError",
+    "UnsignedEnvelopeError",
+    "TamperedEnvelopeError",
+    "UnknownSerializerError",
+    "PickleRefusedError",
+    "CallableNotAllowedError",
+    "UnreadableEnvelopeError",
+    "UnresolvableReferenceError",
+]
 
 _KNOWN = ("json", "pickle")
 

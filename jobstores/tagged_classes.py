@@ -4,6 +4,7 @@ Each encoder proves that the value comes back: it rebuilds it from what will be 
 that encodes what is inside; `resolve` turns a reference into an allowed object.
 """
 
+import copy
 import dataclasses
 from collections.abc import Callable
 from enum import Enum, Flag
@@ -72,8 +73,8 @@ def _encode_trigger(trigger: BaseTrigger, encode: Encode, allowed: AllowedCallab
     reference = _class_reference(trigger, allowed)
     try:
         state = trigger.__getstate__()
-        copy = _from_pickle_state(kind, state)
-        faithful = _same(copy.__getstate__(), state)
+        rebuilt = _from_pickle_state(kind, state)
+        faithful = _same(rebuilt.__getstate__(), state)
     except Exception as error:
         raise Refusal(
             trigger, f"its __getstate__ and __setstate__ fail: {error!r}", _TRIGGER_REMEDY
@@ -83,7 +84,7 @@ def _encode_trigger(trigger: BaseTrigger, encode: Encode, allowed: AllowedCallab
             trigger, "what its __setstate__ makes of its __getstate__ has another state", _TRIGGER_REMEDY
         )
     if kind.__getstate__ is InstantTrigger.__getstate__ and (
-        lost := _attributes(trigger).keys() - _attributes(copy)
+        lost := _attributes(trigger).keys() - _attributes(rebuilt)
     ):
         raise Refusal(trigger, f"its inherited __getstate__ leaves out {sorted(lost)}", _TRIGGER_REMEDY)
     return {"$trigger": [reference, encode(state)]}
@@ -175,9 +176,17 @@ def _difference(value: Any, again: Any) -> str:
             continue
         if name not in (other := _attributes(again)) or not _same(other[name], item):
             return repr(name)
-    # An equality of the class's own may know better; the one inherited from object compares identities.
+    # An equality that the class defines may know better; the one inherited from object compares identities.
     compares = getattr(type(value), "__eq__", None) is not object.__eq__
-    return "its own comparison" if compares and value != again else ""
+    return "its own comparison" if compares and _is_told_apart(value, again) else ""
+
+
+def _is_told_apart(value: Any, again: Any) -> bool:
+    """Whether the class's own equality tells the two apart; it has no say if it finds a mere copy unequal too (NaN inside)."""
+    try:
+        return bool(copy.copy(value) == value and not value == again)  # noqa: SIM201  (`!=` may be another rule)
+    except Exception:
+        return False
 
 
 def _attributes(value: Any) -> dict[str, Any]:

@@ -1,211 +1,50 @@
-"""The serializer: a value comes back equal in value and type, or is refused with its name when it is stored."""
+"""The serializer: a value comes back equal in value and type, as JSON with tags or as a pickle."""
 
-import dataclasses
-import enum
-import functools
 import json
 import math
 import pickle
 import subprocess
 import sys
 import threading
-from collections import Counter, OrderedDict, deque, namedtuple
-from collections.abc import Callable, Iterator
+from collections import OrderedDict, deque
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
-from pathlib import PosixPath, PurePosixPath, PureWindowsPath
-from typing import Any, NamedTuple
-from unittest import mock
+from pathlib import Path, PosixPath, PurePosixPath, PureWindowsPath
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
-from dateutil import tz as dateutil_tz
 from hypothesis import example, given
 from hypothesis import strategies as st
 from mainspring.jobstores.envelope import UnsupportedSerializationError
 from mainspring.jobstores.serializer import Serializer
-from mainspring.triggers import BaseTrigger, DateTrigger, IntervalTrigger
 
-ID = "job-1"
-TRIGGER = IntervalTrigger(minutes=5, start_date=datetime(2026, 1, 1, tzinfo=UTC))
+from tests.jobstores.stored_values import (
+    ID,
+    Address,
+    Color,
+    Holder,
+    Kind,
+    Level,
+    Mode,
+    Number,
+    Order,
+    Pair,
+    Plain,
+    Point,
+    Rights,
+    Things,
+    Unequal,
+    comes_back,
+    function,
+    identical,
+    refused,
+    state,
+)
 
+CHECKOUT = Path(__file__).resolve().parents[1] / "checkout"
 
-def state(*args: Any, trigger: BaseTrigger = TRIGGER, **kwargs: Any) -> dict[str, Any]:
-    return {
-        "version": 1,
-        "id": ID,
-        "func": "json:dumps",
-        "trigger": trigger,
-        "executor": "default",
-        "args": args,
-        "kwargs": kwargs,
-        "name": "dumps",
-        "misfire_grace_time": 1,
-        "coalesce": True,
-        "max_instances": 1,
-    }
-
-
-def comes_back(value: Any, serializer: Serializer | None = None) -> Any:
-    serializer = serializer or Serializer()
-    restored = serializer.loads(ID, serializer.dumps(ID, state(value, kw=value)))
-    assert identical(restored["args"], (value,))
-    assert identical(restored["kwargs"], {"kw": value})
-    return restored["args"][0]
-
-
-def refused(
-    value: Any, *, trigger: BaseTrigger = TRIGGER, serializer: str = "json"
-) -> UnsupportedSerializationError:
-    with pytest.raises(UnsupportedSerializationError) as caught:
-        Serializer(serializer).dumps(ID, state("fine", value, trigger=trigger))
-    assert isinstance(caught.value, TypeError)
-    assert isinstance(caught.value, ValueError)
-    return caught.value
-
-
-def identical(one: Any, other: Any) -> bool:
-    """Equal in value and type, all the way down; NaN is NaN, 0.0 is not -0.0, folds and zones count."""
-    if type(one) is not type(other):
-        return False
-    if isinstance(one, float):
-        return repr(one) == repr(other)
-    if isinstance(one, complex):
-        return identical(one.real, other.real) and identical(one.imag, other.imag)
-    if isinstance(one, Decimal):
-        return str(one) == str(other)
-    if isinstance(one, datetime | time):
-        return repr(one) == repr(other)
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(identical, one, other))
-    if isinstance(one, dict):
-        return identical(list(one.items()), list(other.items()))
-    if isinstance(one, set | frozenset):
-        return identical(sorted(map(typed, one)), sorted(map(typed, other)))
-    if dataclasses.is_dataclass(one):
-        return identical(vars_of(one), vars_of(other))
-    return bool(one == other)
-
-
-def vars_of(value: Any) -> list[Any]:
-    return [getattr(value, field.name) for field in dataclasses.fields(value)]
-
-
-def typed(value: Any) -> str:
-    """A text that differs where the values do; equal sets may be iterated, and so shown, in another order."""
-    inside = map(typed, value) if isinstance(value, tuple | frozenset) else [repr(value)]
-    return f"{type(value)}{sorted(inside) if isinstance(value, frozenset) else list(inside)}"
-
-
-class Color(enum.Enum):
-    RED = object()
-    GREEN = 2
-    ALSO_GREEN = 2
-
-
-class Level(enum.IntEnum):
-    LOW = 1
-
-
-class Kind(enum.StrEnum):
-    A = "a"
-
-
-class Rights(enum.Flag):
-    READ = 1
-    WRITE = 2
-    ALL = 3
-
-
-class Mode(enum.IntFlag):
-    X = 1
-    Y = 4
-
-
-class Point(NamedTuple):
-    x: float
-    y: Any = 0
-
-
-Pair = namedtuple("Pair", ["one", "two"])
-
-
-class Holder:
-    class Inside(enum.Enum):
-        YES = True
-
-    @classmethod
-    def make(cls) -> None: ...
-
-
-@dataclasses.dataclass
-class Order:
-    id: int
-    lines: list[Any] = dataclasses.field(default_factory=list)
-    total: Decimal = dataclasses.field(init=False)
-
-    def __post_init__(self) -> None:
-        self.total = Decimal(sum(self.lines))
-
-    @functools.cached_property
-    def shown(self) -> str:
-        return f"{self.id}"
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
-    street: str
-    zone: tzinfo | None = None
-
-
-@dataclasses.dataclass(eq=False)
-class Unequal:
-    x: float
-    lock: Any = dataclasses.field(default_factory=threading.Lock, init=False, compare=False)
-
-
-@dataclasses.dataclass
-class Growing:
-    x: int
-
-    def __post_init__(self) -> None:
-        self.x += 1
-
-
-@dataclasses.dataclass
-class Needy:
-    x: int
-    seed: dataclasses.InitVar[int]
-
-
-@dataclasses.dataclass
-class Bag(dict[str, int]):
-    x: int = 0
-
-
-class Meters(float): ...
-
-
-class Text(str): ...
-
-
-class Number(int): ...
-
-
-class Things(list[int]): ...
-
-
-class Lookup(dict[str, int]): ...
-
-
-class Plain: ...
-
-
-def function() -> None: ...
-
-
-# ----- what comes back
 
 zones = st.one_of(
     st.none(),
@@ -359,7 +198,7 @@ def test_equal_sets_give_the_same_bytes_in_every_process() -> None:
     outputs = {
         subprocess.run(
             [sys.executable, "-c", program],
-            env={"PYTHONHASHSEED": seed, "PYTHONPATH": "tests/checkout"},
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": str(CHECKOUT)},
             capture_output=True,
             check=True,
         ).stdout
@@ -378,253 +217,6 @@ def test_the_payload_is_compact_readable_json() -> None:
     assert '": ' not in envelope["body"]
 
 
-# ----- what is refused
-
-
-@pytest.mark.parametrize(
-    ("value", "says"),
-    [
-        (Number(1), "would come back as a plain int"),
-        (Text("x"), "would come back as a plain str"),
-        (Meters(1), "would come back as a plain float"),
-        (Things(), "would come back as a plain list"),
-        (Lookup(), "would come back as a plain dict"),
-        (OrderedDict(), "would come back as a plain dict"),
-        (Counter(), "would come back as a plain dict"),
-        (deque(), 'no tag is known.*serializer="pickle"'),
-        (threading.Lock(), "JSON has nothing for it"),
-        (object(), "JSON has nothing for it"),
-        (Plain(), "JSON has nothing for it"),
-        (ValueError("x"), "plain BaseException"),
-        (lambda: None, "lambda"),
-        (functools.partial(function), "partial of function"),
-        (Plain().__init__, "JSON has nothing for it"),  # type: ignore[misc]
-        ([].append, "no module and name"),
-        (Growing(1), "built again from its fields, it differs in 'x'"),
-        (Needy(1, 2), "building it again from its fields fails: TypeError"),
-        (Bag(1), "on top of a built-in type"),
-        (mock.Mock(), "JSON has nothing for it"),
-        (mock.Mock(spec=Color), "JSON has nothing for it"),
-        (mock.Mock(spec=IntervalTrigger), "JSON has nothing for it"),
-        (json, "JSON has nothing for it"),
-        (dateutil_tz.gettz("Europe/Berlin"), "JSON has nothing for it"),
-    ],
-    ids=lambda value: type(value).__name__,
-)
-def test_what_would_not_come_back_equal_is_refused(value: Any, says: str) -> None:
-    error = refused(value)
-    assert error.path == "args[1]"
-    with pytest.raises(UnsupportedSerializationError, match=says):
-        raise error
-
-
-def test_the_message_names_argument_type_and_remedy() -> None:
-    message = str(refused(threading.Lock()))
-    assert message.startswith("args[1] (of type _thread.lock) cannot be stored: ")
-    assert "look it up inside the job" in message
-    assert 'serializer="pickle"' in message
-
-
-def local_class() -> Any:
-    class Local(enum.Enum):
-        X = 1
-
-    return Local.X
-
-
-def test_an_instance_of_a_local_class_is_refused() -> None:
-    assert "class cannot be found again" in refused(local_class()).reason
-
-
-def test_zones_without_a_name_are_refused_with_advice() -> None:
-    error = refused(datetime(2026, 1, 1, tzinfo=dateutil_tz.tzoffset(None, 60)))
-    assert error.path == "args[1].tzinfo"
-    assert "zoneinfo.ZoneInfo('Area/City')" in error.remedy
-
-
-def test_a_bound_method_as_an_argument_is_refused() -> None:
-    assert "bound to an object" in refused(Order(1).__post_init__).reason
-
-
-def test_an_attribute_that_is_no_field_would_be_lost() -> None:
-    order = Order(1)
-    order.note = "x"  # type: ignore[attr-defined]
-    assert "differs in 'note'" in refused(order).reason
-
-
-lock = threading.Lock()
-
-
-@pytest.mark.parametrize(
-    ("value", "path"),
-    [
-        ([1, [lock]], "args[1][1][0]"),
-        ({"x": [0, 1, lock]}, "args[1]['x'][2]"),
-        ({1: (lock,)}, "args[1][1][0]"),
-        ({Number(1): 1}, "args[1].keys()"),
-        ({frozenset({Number(1)}): 1}, "args[1].keys()<item>"),
-        ({"k" * 500: lock}, "args[1]['kkkkkkkkkkkk...kkkkkkkkkkkkk']"),
-        (Order(1, [5, Meters(1)]), "args[1].lines[1]"),
-        (Point(1, {"a": lock}), "args[1].y['a']"),
-        ({Color.GREEN: lock}, "args[1][<Color.GREEN: 2>]"),
-    ],
-)
-def test_the_path_leads_to_the_place(value: Any, path: str) -> None:
-    assert refused(value).path == path
-
-
-def test_keyword_arguments_are_named() -> None:
-    with pytest.raises(UnsupportedSerializationError, match=r"^kwargs\['x'\]\[2\] \(of type object\) cannot"):
-        Serializer().dumps(ID, state(x=[0, 1, object()]))
-
-
-def test_options_are_named() -> None:
-    with pytest.raises(UnsupportedSerializationError, match=r"^misfire_grace_time "):
-        Serializer().dumps(ID, state() | {"misfire_grace_time": object()})
-    with pytest.raises(UnsupportedSerializationError, match=r"^func .*'module:function'"):
-        Serializer().dumps(ID, state() | {"func": json.dumps})
-
-
-def circles() -> Iterator[Any]:
-    one: list[Any] = []
-    one.append(one)
-    yield one
-    two: dict[str, Any] = {}
-    two["x"] = [(two,)]
-    yield two
-    three = Order(1)
-    three.total = three  # type: ignore[assignment]
-    yield {"x": Address(street=[three], zone=None)}  # type: ignore[arg-type]
-    four = Unequal(1)
-    four.x = [four]  # type: ignore[assignment]
-    yield four
-
-
-@pytest.mark.parametrize("value", [*circles()], ids=lambda value: type(value).__name__)
-def test_circles_are_refused(value: Any) -> None:
-    error = refused(value)
-    assert "contains itself" in error.reason or "differs" in error.reason
-
-
-def test_the_same_object_twice_is_no_circle() -> None:
-    shared = [1]
-    comes_back([shared, {"again": shared}])
-
-
-def test_deep_nesting_is_refused_and_moderate_nesting_comes_back() -> None:
-    def nested(depth: int, wrap: Callable[[Any], Any]) -> Any:
-        value: Any = 1
-        for _ in range(depth):
-            value = wrap(value)
-        return value
-
-    for wrap in (
-        lambda v: [v],
-        lambda v: (v,),
-        lambda v: {1: v},
-        lambda v: Point(0, v),
-        lambda v: Address(street=v),
-    ):
-        assert "nested more than 100 levels deep" in refused(nested(150, wrap)).reason
-        comes_back(nested(99, wrap))
-
-
-# ----- triggers
-
-
-class Simple(BaseTrigger):
-    """As people write them: attributes, nothing else."""
-
-    def __init__(self, at: datetime) -> None:
-        self.at = at
-
-    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
-        return self.at if previous_fire_time is None else None
-
-
-class Versioned(Simple):
-    def __getstate__(self) -> Any:
-        return {"version": 1, "when": self.at, "inner": TRIGGER}
-
-    def __setstate__(self, stored: Any) -> None:
-        self.at = stored["when"]
-
-
-class Slotted(Simple):
-    __slots__ = ("more",)
-
-    def __init__(self, at: datetime) -> None:
-        super().__init__(at)
-        self.more = (1, 2)
-
-
-class Forgetful(Simple):
-    def __getstate__(self) -> Any:
-        return {"at": self.at}
-
-    def __setstate__(self, stored: Any) -> None:
-        self.at = stored["at"] + timedelta(1)
-
-
-class Raising(Simple):
-    def __getstate__(self) -> Any:
-        raise RuntimeError("no")
-
-
-class Weekdays(IntervalTrigger):
-    __slots__ = ()
-
-
-class Labelled(IntervalTrigger):
-    """A subclass of ours with an attribute that the inherited state knows nothing of."""
-
-    def __init__(self, **arguments: Any) -> None:
-        super().__init__(**arguments)
-        self.label = "x"
-
-
-AT = datetime(2026, 1, 1, 12, tzinfo=ZoneInfo("Europe/Berlin"))
-
-
-@pytest.mark.parametrize(
-    "trigger",
-    [TRIGGER, IntervalTrigger(seconds=1.5, jitter=3), DateTrigger(AT), Weekdays(days=1, start_date=AT)],
-    ids=str,
-)
-@pytest.mark.parametrize("how", ["json", "pickle"])
-def test_our_triggers_and_subclasses_of_them_come_back(trigger: BaseTrigger, how: str) -> None:
-    serializer = Serializer(how)
-    back = serializer.loads(ID, serializer.dumps(ID, state(trigger, trigger=trigger)))
-    assert identical(back["trigger"], trigger)
-    assert identical(back["args"], (trigger,))
-
-
-@pytest.mark.parametrize("kind", [Simple, Versioned, Slotted])
-@pytest.mark.parametrize("how", ["json", "pickle"])
-def test_a_users_trigger_comes_back(kind: type[Simple], how: str) -> None:
-    serializer = Serializer(how)
-    trigger = kind(AT)
-    back = serializer.loads(ID, serializer.dumps(ID, state(trigger=trigger)))["trigger"]
-    assert type(back) is kind
-    assert back.at == AT
-    assert getattr(back, "more", None) == getattr(trigger, "more", None)
-
-
-def test_a_users_trigger_that_does_not_come_back_is_refused() -> None:
-    for trigger, says in (
-        (Forgetful(AT), "has another state"),
-        (Raising(AT), "__getstate__ and __setstate__ fail: RuntimeError"),
-        (Labelled(days=1), "leaves out ['label']"),
-    ):
-        error = refused(1, trigger=trigger)
-        assert error.path == "trigger"
-        assert says in error.reason
-    assert refused(1, trigger=Simple(lock)).path == "trigger['at']"  # type: ignore[arg-type]
-
-
-# ----- pickle
-
-
 @pytest.mark.parametrize("protocol", [None, *range(pickle.HIGHEST_PROTOCOL + 1)])
 def test_pickle_stores_what_json_refuses(protocol: int | None) -> None:
     serializer = Serializer("pickle", protocol)
@@ -640,9 +232,6 @@ def test_what_pickle_cannot_store_is_named() -> None:
     assert "cannot be pickled" in error.reason
     with pytest.raises(UnsupportedSerializationError, match=r"^kwargs\['x'\]"):
         Serializer("pickle").dumps(ID, state(x=lambda: 1))
-
-
-# ----- options
 
 
 @pytest.mark.parametrize(
