@@ -162,11 +162,9 @@ class WorkerPool(DirectExecutor):
                         self._end(submission)
                     else:
                         self._give_back(submission)
-                except (
-                    BaseException
-                ):  # not the job's doing, which `work` keeps in: the engine's, or a listener's
-                    self._give_back(submission)
-                    self._logger.exception("Error around a run of job %r", submission.key[1])
+                except BaseException as exc:
+                    # Not the job's, which `work` keeps in: the engine's, or raised through by a listener.
+                    self._rescue(submission, exc)
                 del submission  # an idle worker keeps nothing of its last run alive
         finally:
             worker.close()
