@@ -11,17 +11,8 @@ from typing import Any, NoReturn
 
 from ..events import EVENT_JOB_SUBMITTED, JobExecutionEvent, JobSubmissionEvent
 from .errors import ExecutorNotRunningError, MaxInstancesReachedError
-from .run import (
-    RunnableJob,
-    Submission,
-    Surroundings,
-    Ticket,
-    clock_of,
-    perform,
-    run_coroutine_job,
-    run_job,
-    wants_all,
-)
+from .run import clock_of, perform, run_coroutine_job, run_job, wants_all
+from .submission import RunnableJob, Submission, Surroundings, Ticket
 
 __all__ = [
     "BaseExecutor",

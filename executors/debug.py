@@ -3,8 +3,8 @@
 import threading
 
 from .base import DirectExecutor
-from .run import Submission
 from .shutdown import something_ended, wait_until
+from .submission import Submission
 
 
 class DebugExecutor(DirectExecutor):

@@ -7,8 +7,9 @@ from uuid import uuid4
 
 from ..events import ManualClock, SystemClock
 from .portable import REFUSED, Message, Request, pack_error, replay, request_of, serve
-from .run import Submission, perform, refusal
+from .run import perform, refusal
 from .shutdown import acting_for
+from .submission import Submission
 from .threads import WorkerPool, positive_integer
 
 

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 from ..events import Clock
 from .errors import UnpicklableError, WorkerDiedError
-from .run import RunnableJob, Submission, is_missed, reject_coroutine
+from .run import reject_coroutine
+from .submission import RunnableJob, Submission, is_missed
 
 REFUSED, BEGUN, RETURNED, RAISED = "refused", "begun", "returned", "raised"
 

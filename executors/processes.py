@@ -21,7 +21,8 @@ from ..events import ManualClock
 from . import child
 from .errors import UnpicklableError, WorkerDiedError, WorkerStartError
 from .portable import BEGUN, Message, packed_request, replay, unpack_error
-from .run import Submission, clock_of, refusal
+from .run import clock_of, refusal
+from .submission import Submission
 from .threads import WorkerPool, positive_integer
 
 ATTEMPTS = 3
@@ -77,10 +78,6 @@ class ProcessPoolExecutor(WorkerPool):
         super().start(scheduler, alias)
 
     def _make_worker(self, name: str) -> "_ProcessWorker":
-        if hasattr(signal, "pthread_sigmask"):
-            # Processes inherit it, see child.main. The tracker, which the first of them would start, would unblock it.
-            resource_tracker.ensure_running()
-            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         return _ProcessWorker(self, name)
 
 
@@ -99,9 +96,8 @@ class _ProcessWorker:
         try:
             process, first = self._hand_over(packed_request(submission), submission)
         except (UnpicklableError, WorkerDiedError) as exc:
-            submission.fail(
-                submission.run_times, exc.with_traceback(None)
-            )  # it says all, our frames say nothing
+            # It says all; our own frames say nothing.
+            submission.fail(submission.run_times, exc.with_traceback(None))
             return
         messages = [first]
         replay(submission, lambda: messages.pop() if messages else process.receive())
@@ -152,6 +148,7 @@ class _Process:
             if _exiting.is_set():
                 _stop_here()
             try:
+                _block_ctrl_c()
                 self._pipe, theirs = pool._context.Pipe()
                 self._process = pool._context.Process(target=child.main, args=(theirs, *args), name=name)
                 self._process.start()
@@ -261,11 +258,16 @@ class _Process:
 
 
 _nap = threading.Event()  # never set: its wait() is a pause
-_starting = (
-    threading.Lock()
-)  # else a process forked meanwhile would inherit the other's end of this one's pipe
+_starting = threading.Lock()  # a process forked meanwhile would inherit the other end of this one's pipe
 _alive: set[_Process] = set()
 _exiting = threading.Event()
+
+
+def _block_ctrl_c() -> None:
+    """Have this thread, and so the processes that it starts, not see SIGINT; the main thread handles it. See child.main."""
+    if hasattr(signal, "pthread_sigmask"):
+        resource_tracker.ensure_running()  # else the first process would start it, which unblocks the signal
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
 def _stop_here() -> None:

@@ -15,8 +15,9 @@ from typing import Any, Protocol
 
 from .base import DirectExecutor, Ticket, may_start
 from .errors import WorkerStartError
-from .run import Submission, perform
+from .run import perform
 from .shutdown import something_ended, wait_until
+from .submission import Submission
 
 
 class Worker(Protocol):
@@ -120,16 +121,20 @@ class WorkerPool(DirectExecutor):
 
     def _submit(self, submission: Submission) -> None:
         crew = self._crew
+        hired = True
         # Under the lock, or a submission could come to lie behind the dismissals of a shutdown.
         with self._lock:
             if crew.closed:
                 self._not_running()
             # `open` counts this one too: if there are as many threads, one of them is idle, or about to be.
             if len(crew.threads) < self._max_workers and len(crew.threads) < submission.where.open:
-                self._hire(crew)
+                hired = self._hire(crew)
             crew.queue.put(submission)
+        if not hired:
+            self._logger.warning("Could not start another worker; %d go on alone", len(crew.threads))
 
-    def _hire(self, crew: Crew) -> None:
+    def _hire(self, crew: Crew) -> bool:
+        """Start one more thread. False if there are none to be had, but others of the crew go on; else that is raised."""
         name = self._thread_name(self._hired)
         thread = threading.Thread(target=self._work, args=(crew, name), name=name, daemon=True)
         if not crew.threads:
@@ -137,14 +142,14 @@ class WorkerPool(DirectExecutor):
         crew.threads.add(thread)
         try:
             thread.start()
-        except RuntimeError:  # no more threads to be had
+        except RuntimeError:
             crew.threads.remove(thread)
-            if not crew.threads:
-                self._crews.remove(crew)
-                raise
-            self._logger.warning("Could not start another worker; %d go on alone", len(crew.threads))
-        else:
-            self._hired += 1
+            if crew.threads:
+                return False
+            self._crews.remove(crew)
+            raise
+        self._hired += 1
+        return True
 
     def _thread_name(self, number: int) -> str:
         return f"mainspring-{self._alias}-{number}"

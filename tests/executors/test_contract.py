@@ -160,7 +160,7 @@ def test_the_end_of_a_run_in_order(executor: BaseExecutor, scheduler: FakeSchedu
 
 
 def fakes_submission(executor: BaseExecutor, job: FakeJob) -> Any:
-    from mainspring.executors.run import Submission
+    from mainspring.executors.submission import Submission
 
     assert executor._where is not None
     return Submission(executor._where, job, job._jobstore_alias, [])
