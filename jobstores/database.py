@@ -1,0 +1,148 @@
+"""`Database`: steps on an SQL database, read or read-and-write, repeated while others are at work, and accounted for if a commit fails."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from time import sleep
+from typing import Final, TypeAlias, TypeVar
+
+import sqlalchemy as sa
+
+from .dialects import Dialect
+from .errors import JobStoreError
+
+T = TypeVar("T")
+
+Stamps: TypeAlias = Mapping[str, "tuple[str | None, str | None]"]
+"""What a step wrote: the stamp of each record before and after it; None where there was no record, or is none any more."""
+
+_PAUSES: Final = (0.01, 0.05, 0.2, 0.5, None)
+"""Seconds to wait before a step that met other writers is tried again; each try waits by itself, as the dialect says."""
+
+
+class UncertainWriteError(JobStoreError):
+    """The connection failed while a transaction was committed, and it cannot be found out whether it was written."""
+
+
+class Database:
+    """Runs steps. Thread-safe; unusable before `open` and in a fork of the process that called it."""
+
+    def __init__(self, engine: sa.Engine, dialect: Dialect, owned: bool) -> None:
+        self.engine = engine
+        self.dialect = dialect
+        self._owned = owned
+        self._created_in = os.getpid()
+        self._opened_in: int | None = None
+
+    def open(self) -> None:
+        """Make it usable in this process."""
+        pid = os.getpid()
+        if pid != self._created_in:
+            self.dialect.forked()
+            self._created_in = pid
+        self._opened_in = pid
+        self._repeated(self.dialect.prepare)
+
+    def close(self) -> None:
+        """Give up the connections, unless the engine is the caller's or the process another one than `open` was called in."""
+        if self._opened_in == os.getpid() and self._owned and self.dialect.shared:
+            self.engine.dispose()
+        self._opened_in = None
+
+    def reading(self, ask: Callable[[sa.Connection], T]) -> T:
+        """What `ask` answers. Raises JobStoreError for whatever the database or its driver raises."""
+
+        def attempt() -> T:
+            with self.dialect.reading() as connection:
+                return ask(connection)
+
+        return self._repeated(attempt)
+
+    def writing(
+        self,
+        step: Callable[[sa.Connection], tuple[T, Stamps | None]],
+        stamps: Callable[[sa.Connection, list[str]], dict[str, str]] | None = None,
+    ) -> T:
+        """Run `step` as one atomic step, and commit it if it says that it wrote something: what it answers beside its result.
+
+        It may be run several times, each time from the beginning. `stamps` reads the stamps of the records of some ids: it is asked
+        if the commit fails, on another connection, since a commit may fail after it was done.
+        """
+
+        def attempt() -> T:
+            with self.dialect.writing() as connection:
+                self.dialect.begin(connection)
+                answer, written = step(connection)
+                if written is None:
+                    connection.rollback()
+                    return answer
+                try:
+                    self.dialect.commit(connection)
+                    return answer
+                except self.dialect.errors as error:
+                    failure = error
+                    if self.dialect.shared:
+                        connection.invalidate()
+            if stamps is not None and self._was_written(written, stamps, failure):
+                return answer
+            raise failure
+
+        return self._repeated(attempt)
+
+    def _was_written(
+        self,
+        written: Stamps,
+        stamps: Callable[[sa.Connection, list[str]], dict[str, str]],
+        failure: Exception,
+    ) -> bool:
+        """Whether a transaction whose commit raised was written. All of it was, or nothing: one record tells for all."""
+        try:
+            found = self.reading(lambda connection: stamps(connection, [*written]))
+        except JobStoreError as error:
+            raise UncertainWriteError(
+                f"{self}: committing failed ({failure}), and so did finding out whether it was written: {error}"
+            ) from failure
+        gone = False
+        for job_id, (before, after) in written.items():
+            stamp = found.get(job_id)
+            if stamp == before:
+                return False
+            if stamp == after:
+                if stamp is not None:
+                    return True
+                # It was to be deleted, and is not there. Somebody else may have done it, but not to all of them by chance.
+                gone = True
+        if gone:
+            return True
+        raise UncertainWriteError(
+            f"{self}: committing failed ({failure}), and others have since written whatever would tell whether it was written"
+        ) from failure
+
+    def _repeated(self, attempt: Callable[[], T]) -> T:
+        """Try until nobody is in the way, within bounds; errors of the database come out as JobStoreError."""
+        self._check_process()
+        for pause in _PAUSES:
+            try:
+                return attempt()
+            except self.dialect.errors as error:
+                if pause is None or not self.dialect.is_passing(error):
+                    reason = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+                    raise JobStoreError(f"{self} failed: {reason}") from error
+            sleep(pause)
+        raise AssertionError("the last pause is None")
+
+    def _check_process(self) -> None:
+        if self._opened_in == os.getpid():
+            return
+        if self._opened_in is None:
+            raise JobStoreError(
+                f"{self} is not started: call start(), or add the store to a scheduler and start that"
+            )
+        raise JobStoreError(
+            f"{self} was started by process {self._opened_in}, and this is a fork of it ({os.getpid()}): its connections must not be "
+            "used here. Start the store (or its scheduler) in this process first"
+        )
+
+    def __str__(self) -> str:
+        return f"job store on {self.engine.url}"

@@ -1,0 +1,265 @@
+"""The tables of a job store on an SQL server, their version, and how a row becomes a record and a record a row."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from .errors import JobStoreError
+from .openruns import dump_runs, load_runs
+from .record import Record, lease_time
+
+SCHEMA_VERSION: Final = 1
+"""The version of the tables that this library makes and uses."""
+
+MIGRATIONS: Final[dict[int, Callable[[sa.Connection, Schema], None]]] = {}
+"""From each older version: what makes its tables those of the next one. Called inside the transaction that writes the version."""
+
+UNREADABLE: Final = 2**31 - 1
+"""The version that a record is given here whose open runs cannot be read: claims pass it over, edits and removal work."""
+
+_logger = logging.getLogger("mainspring.jobstores")
+_reported: set[str] = set()
+
+READ: Final = (
+    "id",
+    "incarnation",
+    "executor",
+    "wake_at",
+    "next_run_time",
+    "fire_time",
+    "state",
+    "runs",
+    "revision",
+    "stamp",
+    "reason",
+    "forgotten",
+    "version",
+)
+"""The columns that passes of the loop read; `payload` comes behind them where it is needed."""
+
+WRITTEN_BY_PASSES: Final = (
+    "wake_at",
+    "next_run_time",
+    "fire_time",
+    "state",
+    "runs",
+    "stamp",
+    "reason",
+    "forgotten",
+    "lease_at",
+)
+"""The columns that a pass changes: an UPDATE of these leaves payload and identity alone."""
+
+WRITTEN_BY_RUNS: Final = ("wake_at", "runs", "stamp", "lease_at")
+"""What changes when a run begins to wait, is extended or ends, and the schedule stays."""
+
+WRITTEN_BY_EDITS: Final = (*WRITTEN_BY_PASSES, "executor", "revision")
+"""What an edit may change beside the payload. `incarnation` and `version` are written once, when the record is."""
+
+INSERTED: Final = (
+    "id",
+    "incarnation",
+    "executor",
+    "wake_at",
+    "next_run_time",
+    "fire_time",
+    "state",
+    "runs",
+    "lease_at",
+    "revision",
+    "stamp",
+    "payload",
+    "reason",
+    "forgotten",
+    "version",
+)
+"""All columns, in the order of the table."""
+
+
+class Schema:
+    """The tables of one store: `records`, and `versions` with a single row that says which layout `records` has."""
+
+    def __init__(
+        self, tablename: str, metadata: sa.MetaData | None = None, schema: str | None = None
+    ) -> None:
+        metadata = sa.MetaData() if metadata is None else metadata
+        self.records = sa.Table(
+            tablename,
+            metadata,
+            sa.Column("id", sa.Unicode(255), primary_key=True),
+            sa.Column("incarnation", sa.BigInteger, nullable=False),
+            sa.Column("executor", sa.Unicode(255), nullable=False),
+            sa.Column("wake_at", sa.BigInteger),
+            sa.Column("next_run_time", sa.BigInteger),
+            sa.Column("fire_time", sa.BigInteger),
+            sa.Column("state", sa.String(16), nullable=False),
+            sa.Column("runs", sa.UnicodeText),
+            # The earliest end of a lease: what `recover` looks for, while `wake_at` may be an earlier run time.
+            sa.Column("lease_at", sa.BigInteger),
+            sa.Column("revision", sa.BigInteger, nullable=False),
+            sa.Column("stamp", sa.String(64), nullable=False),
+            sa.Column("payload", sa.LargeBinary, nullable=False),
+            sa.Column("reason", sa.UnicodeText),
+            sa.Column("forgotten", sa.Integer, nullable=False),
+            sa.Column("version", sa.Integer, nullable=False),
+            schema=schema,
+            keep_existing=True,
+        )
+        missing = {*INSERTED} - {*self.records.columns.keys()}
+        if missing:
+            raise ValueError(
+                f"the metadata has a table {self.records.fullname!r} that is no table of mainspring's (it has no column "
+                f"{sorted(missing)[0]!r}): give the job store another tablename"
+            )
+        if not self.records.indexes:
+            self._index("wake", "executor", "wake_at", "id", present="wake_at")
+            self._index("lease", "lease_at", present="lease_at")
+        self.versions = sa.Table(
+            f"{tablename}_schema",
+            metadata,
+            sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+            sa.Column("version", sa.Integer, nullable=False),
+            schema=schema,
+            keep_existing=True,
+        )
+
+    def _index(self, name: str, *columns: str, present: str) -> None:
+        """An index over the rows that have a value there: idle and paused jobs then cost it nothing."""
+        condition = self.records.c[present].is_not(None)
+        sa.Index(
+            f"ix_{self.records.name}_{name}",
+            *(self.records.c[column] for column in columns),
+            sqlite_where=condition,
+            postgresql_where=condition,
+        )
+
+    def is_current(self, connection: sa.Connection) -> bool:
+        """Whether the tables are there, in the version that this library uses. Raises JobStoreError if they are newer."""
+        if not sa.inspect(connection).has_table(self.versions.name, schema=self.versions.schema):
+            return False
+        return self._version(connection) == SCHEMA_VERSION
+
+    def bring_up_to_date(self, connection: sa.Connection) -> None:
+        """Make the tables, or those of an older version into today's. In a transaction that excludes other writers."""
+        self.versions.create(connection, checkfirst=True)
+        version = self._version(connection)
+        if version is None:
+            self.records.create(connection, checkfirst=True)
+            connection.execute(self.versions.insert().values(id=1, version=SCHEMA_VERSION))
+            return
+        while version < SCHEMA_VERSION:
+            migrate = MIGRATIONS.get(version)
+            if migrate is None:
+                raise JobStoreError(
+                    f"the table {self.records.fullname!r} has version {version}, which this version of mainspring can neither use nor "
+                    f"bring up to date (it uses {SCHEMA_VERSION})"
+                )
+            migrate(connection, self)
+            version += 1
+            connection.execute(self.versions.update().values(version=version))
+            _logger.info("Brought table %s up to version %d", self.records.fullname, version)
+
+    def _version(self, connection: sa.Connection) -> int | None:
+        version: int | None = connection.scalar(sa.select(self.versions.c.version))
+        if version is not None and version > SCHEMA_VERSION:
+            raise JobStoreError(
+                f"the table {self.records.fullname!r} has version {version}, made by a later version of mainspring than this one, which "
+                f"knows versions up to {SCHEMA_VERSION}: update mainspring here, or use another tablename"
+            )
+        return version
+
+
+def to_record(row: Sequence[Any]) -> Record:
+    """The record of a row of `READ`, with the payload behind it or not."""
+    runs, version = row[7], row[12]
+    if runs is None:
+        open_runs: tuple[Any, ...] = ()
+    else:
+        try:
+            open_runs = load_runs(runs)
+        except ValueError:
+            # One damaged row must not stop all others, nor fill the log at every pass.
+            if row[0] not in _reported:
+                _reported.add(row[0])
+                _logger.exception(
+                    "The open runs of job %r cannot be read: it is not run until somebody edits or removes it",
+                    row[0],
+                )
+            open_runs, version = (), UNREADABLE
+    return Record(
+        row[0],
+        row[1],
+        row[2],
+        row[3],
+        row[4],
+        row[5],
+        row[6],
+        open_runs,
+        row[8],
+        row[9],
+        row[13] if len(row) > 13 else None,
+        row[10],
+        row[11],
+        version,
+    )
+
+
+def pass_row(record: Record) -> tuple[Any, ...]:
+    """The values of `WRITTEN_BY_PASSES`, and the id."""
+    runs = record.runs
+    return (
+        record.wake_at,
+        record.next_run_time,
+        record.fire_time,
+        record.state,
+        dump_runs(runs) if runs else None,
+        record.stamp,
+        record.reason,
+        record.forgotten,
+        lease_time(runs) if runs else None,
+        record.id,
+    )
+
+
+def runs_row(record: Record) -> tuple[Any, ...]:
+    """The values of `WRITTEN_BY_RUNS`, and the id."""
+    runs = record.runs
+    return (
+        record.wake_at,
+        dump_runs(runs) if runs else None,
+        record.stamp,
+        lease_time(runs) if runs else None,
+        record.id,
+    )
+
+
+def edit_row(record: Record) -> tuple[Any, ...]:
+    """The values of `WRITTEN_BY_EDITS`, the payload if there is one, and the id."""
+    *values, job_id = pass_row(record)
+    values += (record.executor, record.revision)
+    return (*values, job_id) if record.payload is None else (*values, record.payload, job_id)
+
+
+def new_row(record: Record) -> tuple[Any, ...]:
+    """The values of `INSERTED`."""
+    return (
+        record.id,
+        record.incarnation,
+        record.executor,
+        record.wake_at,
+        record.next_run_time,
+        record.fire_time,
+        record.state,
+        dump_runs(record.runs),
+        lease_time(record.runs),
+        record.revision,
+        record.stamp,
+        record.payload,
+        record.reason,
+        record.forgotten,
+        record.version,
+    )

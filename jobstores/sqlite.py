@@ -1,0 +1,161 @@
+"""SQLite under the job store: write-ahead log, one writer at a time, and what `BEGIN IMMEDIATE` makes atomic."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from threading import Lock
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.pool import SingletonThreadPool, StaticPool
+
+from .dialects import Dialect
+
+BUSY_TIMEOUT: Final = 2_000
+"""ms that SQLite itself waits for another process's transaction; the store tries several times."""
+
+SYNCHRONOUS: Final = {"NORMAL": 1, "FULL": 2, "EXTRA": 3}
+"""The values of the pragma, as it answers them."""
+
+_CACHE_KIB: Final = 16_384
+
+_logger = logging.getLogger("mainspring.jobstores")
+
+_abandoned: list[Any] = []
+
+
+class SQLite(Dialect):
+    """One SQLite database, through one engine.
+
+    `BEGIN IMMEDIATE` takes the database's only write lock before anything is read, so that what is read stays true until the commit;
+    and in write-ahead mode it disturbs no reader. A lock of this process stands before it: its threads are woken as soon as the lock is
+    free, where SQLite would let them sleep and look again, up to 100 ms too late. It holds nobody up: there is one writer anyhow.
+
+    A database in memory has one connection only, which the threads of its process use in turn, for reading too.
+    """
+
+    name = "sqlite"
+    errors = (sa.exc.SQLAlchemyError, sqlite3.Error)
+
+    def __init__(self, engine: sa.Engine, *, owned: bool, synchronous: str) -> None:
+        self._engine = engine
+        self._owned = owned
+        self._synchronous = SYNCHRONOUS[synchronous]
+        self._writers = Lock()
+        self.shared = not _is_in_memory(engine.url)
+        if not self.shared and isinstance(engine.pool, SingletonThreadPool):
+            raise ValueError(
+                "this engine gives each thread an in-memory database of its own: create it with poolclass=StaticPool and "
+                "connect_args={'check_same_thread': False}, or pass url='sqlite://' instead of an engine"
+            )
+        if owned:
+            sa.event.listen(engine, "connect", self._configure)
+
+    @classmethod
+    def engine_arguments(cls, url: sa.URL, options: Mapping[str, Any]) -> dict[str, Any]:
+        arguments = dict(options)
+        if _is_in_memory(url):
+            arguments.setdefault("poolclass", StaticPool)
+            arguments["connect_args"] = {"check_same_thread": False} | dict(options.get("connect_args", {}))
+        return arguments
+
+    def _configure(self, connection: Any, _: Any) -> None:
+        """A new connection of the store's own engine."""
+        for pragma in (
+            f"busy_timeout={BUSY_TIMEOUT}",
+            f"synchronous={self._synchronous}",
+            f"cache_size=-{_CACHE_KIB}",
+        ):
+            connection.execute(f"PRAGMA {pragma}").close()
+
+    def prepare(self) -> None:
+        """Turn the write-ahead log on. It is a property of the file: with an engine of the caller's, the file is his, too."""
+        if not self.shared:
+            return
+        with self.reading() as connection:
+            pragma = "PRAGMA journal_mode=WAL" if self._owned else "PRAGMA journal_mode"
+            mode = connection.exec_driver_sql(pragma).scalar()
+        if mode != "wal":
+            _logger.warning(
+                "The database %s works in journal mode %r: with PRAGMA journal_mode=WAL, readers and writers would not wait for each other",
+                self._engine.url.database,
+                mode,
+            )
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        if self.shared:
+            with self._engine.connect() as connection:
+                yield connection
+        else:
+            with self._writers, self._engine.connect() as connection:
+                yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        with self._writers, self._engine.connect() as connection:
+            if self._owned:
+                yield connection
+            else:
+                with self._settings(connection):
+                    yield connection
+
+    @contextmanager
+    def _settings(self, connection: sa.Connection) -> Iterator[None]:
+        """The store's settings on a connection of the caller's engine, for this step only.
+
+        Past SQLAlchemy: its first statement would begin a transaction, in which `synchronous` cannot be changed.
+        """
+        driver = _outside_a_transaction(connection)
+        wanted = {"synchronous": self._synchronous, "busy_timeout": BUSY_TIMEOUT}
+        found = {pragma: driver.execute(f"PRAGMA {pragma}").fetchone()[0] for pragma in wanted}
+        for pragma, value in wanted.items():
+            driver.execute(f"PRAGMA {pragma}={value}")
+        try:
+            yield
+        finally:
+            if not connection.invalidated:
+                driver = _outside_a_transaction(connection)
+                for pragma, value in found.items():
+                    driver.execute(f"PRAGMA {pragma}={value}")
+
+    def begin(self, connection: sa.Connection) -> None:
+        connection.begin()
+        _outside_a_transaction(connection)
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    def is_passing(self, error: BaseException) -> bool:
+        cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+        code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
+        return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+    def forked(self) -> None:
+        # Whoever held the lock in the parent does not exist here. And closing the parent's connections would be using
+        # them, which SQLite forbids; so they are kept from being collected, too.
+        self._writers = Lock()
+        _abandoned.append(self._engine.pool)
+        self._engine.dispose(close=False)
+
+
+def _outside_a_transaction(connection: sa.Connection) -> Any:
+    """The driver's connection, out of a transaction that it, or a listener of the caller's engine, has begun by itself.
+
+    Nothing was done in such a one. (Python's sqlite3 begins one always with autocommit=False; the recipe in SQLAlchemy's
+    documentation for serializable SQLite begins one in a listener.)
+    """
+    driver: Any = connection.connection.driver_connection
+    if driver.in_transaction:
+        driver.execute("ROLLBACK")
+    return driver
+
+
+def _is_in_memory(url: sa.URL) -> bool:
+    database = url.database
+    if not database or database == ":memory:":
+        return True
+    return database.startswith("file:") and (
+        ":memory:" in database or url.query.get("mode") == "memory" or "mode=memory" in database
+    )

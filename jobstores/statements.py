@@ -1,0 +1,162 @@
+"""The SQL of a job store: written with SQLAlchemy Core, compiled once for the store's dialect, run as text with tuples.
+
+SQLAlchemy spends more on preparing the parameters of one row than SQLite does on writing it; compiled text with tuples of values goes
+straight to the driver, and every dialect still gets its own spelling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from .schema import INSERTED, READ, WRITTEN_BY_EDITS, WRITTEN_BY_PASSES, WRITTEN_BY_RUNS, Schema
+
+IDS_AT_ONCE: Final = 256
+"""So many ids go into one `IN (…)`: far below every server's limit of parameters."""
+
+
+_NONE: Final[Any] = sa.literal_column("0")
+"""The OFFSET, written out: SQLAlchemy gives a LIMIT one of its own where it is missing (SQLite), as one more parameter."""
+
+
+class Statements:
+    """The statements on one store's tables. Each is text; its comment names the values that it takes, in their order."""
+
+    def __init__(self, schema: Schema, dialect: sa.Dialect) -> None:
+        self._table = table = schema.records
+        self._dialect = dialect
+        columns = table.c
+        bound: Any = sa.bindparam
+
+        self.insert = self._text(table.insert().values({name: bound(name) for name in INSERTED}), *INSERTED)
+        self.write_pass = self._update(WRITTEN_BY_PASSES)
+        self.write_runs = self._update(WRITTEN_BY_RUNS)
+        self.write_edit = self._update(WRITTEN_BY_EDITS)
+        self.write_edit_and_payload = self._update((*WRITTEN_BY_EDITS, "payload"))
+        self.delete = self._text(table.delete().where(columns.id == bound("key")), "key")
+        self.clear = self._text(table.delete())
+
+        # executor, now, the last page's wake_at and id, how many
+        self.due = self._text(
+            self._select(payload=False)
+            .where(
+                columns.executor == bound("alias"),
+                columns.wake_at <= bound("now"),
+                sa.tuple_(columns.wake_at, columns.id) > sa.tuple_(bound("after"), bound("after_id")),
+            )
+            .order_by(columns.wake_at, columns.id)
+            .limit(bound("size"))
+            .offset(_NONE),
+            "alias",
+            "now",
+            "after",
+            "after_id",
+            "size",
+        )
+        # the latest end of a lease that is of interest, how many
+        self.leased = self._text(
+            sa.select(columns.id, columns.runs)
+            .where(columns.lease_at <= bound("until"))
+            .order_by(columns.lease_at)
+            .limit(bound("size"))
+            .offset(_NONE),
+            "until",
+            "size",
+        )
+        # now. Without an index, as the next one: only programs that use the store by hand ask for these, and an index on
+        # next_run_time would cost every run a tenth more.
+        self.due_jobs = self._text(
+            self._select(payload=True).where(columns.next_run_time <= bound("now")), "now"
+        )
+        self.next_run_time = self._text(sa.select(sa.func.min(columns.next_run_time)))
+        self.overdue_executors = self._overdue_executors()
+        self.first_wake = cache(self._first_wake)
+        self.next_wake = cache(self._next_wake)
+        self.read = cache(self._read)
+        self.read_all = cache(self._read_all)
+
+    # -- those that are compiled when they are first needed ------------------------------------------------------------
+
+    def _read(self, payload: bool, size: int) -> str:
+        """Records by `size` ids."""
+        names = [f"id{n}" for n in range(size)]
+        ids: list[Any] = [sa.bindparam(name) for name in names]
+        return self._text(self._select(payload).where(self._table.c.id.in_(ids)), *names)
+
+    def _read_all(self, payload: bool) -> str:
+        return self._text(self._select(payload))
+
+    def _first_wake(self, aliases: int) -> str:
+        """One row with the earliest `wake_at` of each of so many executors: a look at one end of the index for each."""
+        columns = self._table.c
+        names = [f"alias{n}" for n in range(aliases)]
+        return self._text(
+            sa.select(
+                *(
+                    sa.select(sa.func.min(columns.wake_at))
+                    .where(columns.executor == sa.bindparam(name), columns.wake_at.is_not(None))
+                    .scalar_subquery()
+                    for name in names
+                )
+            ),
+            *names,
+        )
+
+    def _next_wake(self, aliases: int) -> str:
+        """The same, later than a given time; takes alias and time for each."""
+        columns = self._table.c
+        names = [name for n in range(aliases) for name in (f"alias{n}", f"after{n}")]
+        return self._text(
+            sa.select(
+                *(
+                    sa.select(sa.func.min(columns.wake_at))
+                    .where(
+                        columns.executor == sa.bindparam(f"alias{n}"),
+                        columns.wake_at > sa.bindparam(f"after{n}"),
+                    )
+                    .scalar_subquery()
+                    for n in range(aliases)
+                )
+            ),
+            *names,
+        )
+
+    def _overdue_executors(self) -> str:
+        """The executors of due records; takes the time. From one executor to the next in the index, not over all that is due."""
+        columns = self._table.c
+        awake = columns.wake_at.is_not(None)
+        first = sa.select(sa.func.min(columns.executor).label("alias")).where(awake)
+        aliases = first.cte("aliases", recursive=True)
+        following = (
+            sa.select(sa.func.min(columns.executor))
+            .where(awake, columns.executor > aliases.c.alias)
+            .scalar_subquery()
+        )
+        aliases = aliases.union_all(sa.select(following).where(aliases.c.alias.is_not(None)))
+        due = sa.exists().where(
+            columns.executor == aliases.c.alias, columns.wake_at <= sa.bindparam("now", type_=sa.BigInteger)
+        )
+        return self._text(sa.select(aliases.c.alias).where(due), "now")
+
+    # -- parts ---------------------------------------------------------------------------------------------------------
+
+    def _select(self, payload: bool) -> sa.Select[Any]:
+        names = (*READ, "payload") if payload else READ
+        return sa.select(*(self._table.c[name] for name in names))
+
+    def _update(self, names: Sequence[str]) -> str:
+        """An UPDATE of these columns by id."""
+        values: list[Any] = [(self._table.c[name], sa.bindparam(f"new_{name}")) for name in names]
+        key: Any = sa.bindparam("key")
+        statement = self._table.update().where(self._table.c.id == key).ordered_values(*values)
+        return self._text(statement, *(f"new_{name}" for name in names), "key")
+
+    def _text(self, statement: sa.ClauseElement, *names: str) -> str:
+        """The statement as text for the driver, which takes the values of these names as a tuple in this order."""
+        compiled: Any = statement.compile(dialect=self._dialect)
+        if [*(compiled.positiontup or ())] != [*names]:
+            raise AssertionError(f"the values of {compiled} come in another order: {compiled.positiontup}")
+        return str(compiled)
