@@ -1,0 +1,15 @@
+"""The engine: what is due is decided and claimed, handed to executors, and told to listeners; and its public API.
+
+Where to begin reading: `loop.py` (one screen), `decision.py` (the policy), `port.py` and `engine.py` (what a pass does), `base.py`
+(the API). The schedulers are `BlockingScheduler`, `BackgroundScheduler` and `VirtualScheduler`, each in a module of its name.
+
+Errors::
+
+    Exception ─┬─ SchedulerAlreadyRunningError
+               └─ SchedulerNotRunningError
+    RuntimeError ─ ForkedSchedulerError     a forked child uses the scheduler that its parent started
+"""
+
+from .errors import ForkedSchedulerError, SchedulerAlreadyRunningError, SchedulerNotRunningError
+
+__all__ = ["ForkedSchedulerError", "SchedulerAlreadyRunningError", "SchedulerNotRunningError"]

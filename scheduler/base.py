@@ -1,0 +1,417 @@
+"""`BaseScheduler`: the public face of the engine. This file is its life: configuration, start, pause, shutdown, executors and stores.
+
+What is done with jobs is `JobMethods` (`jobs.py`), what is done with runs that were lost and jobs that were set aside `CareMethods`
+(`care.py`). A front end brings the driver: how the loop is run and woken.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from datetime import tzinfo
+from typing import Any, ClassVar, Final, TypeVar
+
+from ..events import (
+    EVENT_ALL,
+    EVENT_EXECUTOR_ADDED,
+    EVENT_EXECUTOR_REMOVED,
+    EVENT_JOBSTORE_ADDED,
+    EVENT_JOBSTORE_REMOVED,
+    EVENT_SCHEDULER_PAUSED,
+    EVENT_SCHEDULER_RESUMED,
+    EVENT_SCHEDULER_SHUTDOWN,
+    EVENT_SCHEDULER_STARTED,
+    Clock,
+    ListenerRegistry,
+    SchedulerEvent,
+)
+from ..events.registry import Mask
+from ..executors.base import BaseExecutor
+from ..jobstores.base import BaseJobStore
+from .care import CareMethods
+from .configuration import DEFAULT_PREFIX, Settings, build_executor, build_jobstore, read_settings
+from .engine import Engine
+from .errors import ForkedSchedulerError, SchedulerAlreadyRunningError, SchedulerNotRunningError
+from .keeper import Keeper
+from .loop import Loop, run
+from .planning import undefined
+from .plugins import load_plugin
+from .port import Port
+
+__all__ = ["STATE_PAUSED", "STATE_RUNNING", "STATE_STOPPED", "BaseScheduler", "undefined"]
+
+P = TypeVar("P")
+
+STATE_STOPPED: Final = 0
+"""The scheduler does nothing; jobs that are added wait for its start."""
+STATE_RUNNING: Final = 1
+"""Jobs are run."""
+STATE_PAUSED: Final = 2
+"""The scheduler is started, and claims no jobs."""
+
+
+class BaseScheduler(CareMethods):
+    """Base of all schedulers. All methods may be called from any thread, jobs and listeners included.
+
+    `gconfig` is a mapping of options as a configuration file gives them, `options` are the same as keywords (which win): `logger`,
+    `timezone`, `jobstore_retry_interval` (10 s), `job_defaults`, `executors`, `jobstores`, `clock`, `lease` (30 s), `claim_window`
+    (1,000), `max_clock_offset` (5 s), `random`, and those of the front end. Unknown ones are refused with TypeError.
+    """
+
+    front_end_options: ClassVar[frozenset[str]] = frozenset()
+    """Names of options that this kind of scheduler takes besides."""
+    default_executor: ClassVar[str] = "threadpool"
+    """What executor is added when none is called "default"."""
+
+    def __init__(self, gconfig: Mapping[str, Any] | None = None, **options: Any) -> None:
+        self._prepare_process()
+        self._listeners = ListenerRegistry()
+        self._executors: dict[str, BaseExecutor] = {}
+        self._jobstores: dict[str, BaseJobStore] = {}
+        self._pending = []
+        self._configured: tuple[set[str], set[str]] = (set(), set())
+        self.configure(gconfig, **options)
+
+    def _prepare_process(self) -> None:
+        """What belongs to this process: set anew when a copy in a forked child is started."""
+        # Guards the dicts of executors and stores, the pending jobs and changes of state. Never held while a plug-in, a listener or a
+        # step on a store runs.
+        self._lock = threading.RLock()
+        self._pid = os.getpid()
+        self._engine: Engine | None = None
+        self._keeper: Keeper | None = None
+        # Set while nothing is open: no engine, and no store that a run of an earlier boot still writes to. A shutdown that does
+        # not wait sets it at once.
+        self._closed = threading.Event()
+        self._closed.set()
+        self.state = STATE_STOPPED
+
+    # -- configuration ---------------------------------------------------------------------------------------------
+
+    def configure(
+        self, gconfig: Mapping[str, Any] | None = None, prefix: str | None = DEFAULT_PREFIX, **options: Any
+    ) -> None:
+        """Configure anew a scheduler that does not run. Executors and stores that were added one by one stay.
+
+        Raises `SchedulerAlreadyRunningError` if it runs, and TypeError, ValueError or LookupError for what is not right; then nothing
+        has changed.
+        """
+        with self._lock:
+            if self.state != STATE_STOPPED:
+                raise SchedulerAlreadyRunningError
+        settings = read_settings(gconfig, prefix, options, front_end_options=self.front_end_options)
+        executors = {alias: build_executor(alias, spec) for alias, spec in settings.executors.items()}
+        jobstores = {alias: build_jobstore(alias, spec) for alias, spec in settings.jobstores.items()}
+        self._settle_options(settings)
+        with self._lock:
+            self._settings: Settings = settings
+            self._logger = self._listeners.logger = settings.logger
+            # What the last configuration brought goes; what was added one by one stays.
+            self._executors = {**_without(self._executors, self._configured[0]), **executors}
+            self._jobstores = {**_without(self._jobstores, self._configured[1]), **jobstores}
+            self._configured = (set(executors), set(jobstores))
+
+    def _settle_options(self, settings: Settings) -> None:
+        """Check and take the front end's own options (`settings.extra`)."""
+
+    @property
+    def timezone(self) -> tzinfo:
+        """The zone of times that name none."""
+        return self._settings.timezone
+
+    @property
+    def clock(self) -> Clock:
+        """The clock by which this scheduler works."""
+        return self._settings.clock
+
+    # -- life ------------------------------------------------------------------------------------------------------
+
+    @property
+    def running(self) -> bool:
+        """Whether the scheduler is started, paused or not."""
+        return self.state != STATE_STOPPED and self._pid == os.getpid()
+
+    def start(self, paused: bool = False) -> None:
+        """Start executors and stores, add the pending jobs, and run jobs; with `paused`, only accept them until `resume()`.
+
+        Raises `SchedulerAlreadyRunningError`, and whatever a store raises that cannot be started or refuses a pending job: then nothing
+        is started, and the pending jobs are pending still.
+        """
+        if self._pid != os.getpid():
+            self._prepare_process()
+        with self._lock:
+            if self.state != STATE_STOPPED or self._engine is not None:
+                raise SchedulerAlreadyRunningError
+            engine = self._engine = self._new_engine(paused)
+            self._closed.clear()
+        try:
+            self._start_parts(engine)
+            pending = self._add_pending()
+        except BaseException:
+            self._stop_parts(engine, wait=False)
+            with self._lock:
+                self._engine = None
+            raise
+        with self._lock:
+            self.state = STATE_PAUSED if paused else STATE_RUNNING
+        self._announce(
+            [*pending, *self._add_pending()]
+        )  # jobs that were added while this method was at it, too
+        self._logger.info("Scheduler started")
+        self._dispatch_event(SchedulerEvent(EVENT_SCHEDULER_STARTED))
+        self.clock.subscribe(self.wakeup)
+        self._run(run(engine))
+
+    def _new_engine(self, paused: bool) -> Engine:
+        settings = self._settings
+        return Engine(
+            self,
+            self._wake,
+            clock=settings.clock,
+            logger=settings.logger,
+            random=settings.random,
+            lease=settings.lease,
+            claim_window=settings.claim_window,
+            retry_interval=settings.jobstore_retry_interval,
+            paused=paused,
+        )
+
+    def _start_parts(self, engine: Engine) -> None:
+        """Start the executors and the stores, the default ones added if nobody else is called that."""
+        with self._lock:
+            if "default" not in self._executors:
+                self._executors["default"] = load_plugin("executors", self.default_executor)()
+            if "default" not in self._jobstores:
+                self._jobstores["default"] = load_plugin("jobstores", "memory")()
+            executors, jobstores = dict(self._executors), dict(self._jobstores)
+        for alias, executor in executors.items():
+            executor.start(self, alias)
+        for alias, store in jobstores.items():
+            self._open(engine, alias, store)
+
+    def _open(self, engine: Engine, alias: str, store: BaseJobStore) -> None:
+        """Start a store, and have the engine look at it."""
+        store.own(engine.owner, int(engine.lease * 1_000_000))
+        store.start(self, alias)
+        engine.add_port(Port(engine, alias, store))
+        if store.shared:
+            with self._lock:
+                if self._keeper is None:
+                    self._keeper = Keeper(engine)
+            self._keeper.start()
+
+    def shutdown(self, wait: bool = True) -> None:
+        """Stop. Runs that have not started are given back to their stores; those that have are waited for (unless not `wait`).
+
+        May be called from a job: it waits for all runs but those which are themselves inside `shutdown`. What still runs afterwards
+        keeps its lease, and its end is written. Raises `SchedulerNotRunningError`. The scheduler can be started again.
+        """
+        self._check_process()
+        with self._lock:
+            engine = self._engine
+            if self.state == STATE_STOPPED or engine is None:
+                raise SchedulerNotRunningError
+            self.state = STATE_STOPPED
+        self.clock.unsubscribe(self.wakeup)
+        engine.stopping = True  # read before every claim; a claim that is on its way is submitted to its end
+        self._wake()
+        self._join()
+        self._stop_parts(engine, wait)
+        with self._lock:
+            self._engine = None
+        self._logger.info("Scheduler has been shut down")
+        self._dispatch_event(SchedulerEvent(EVENT_SCHEDULER_SHUTDOWN))
+
+    def _stop_parts(self, engine: Engine, wait: bool) -> None:
+        """End the executors, write what has ended, and close the stores, now or when the last run has ended."""
+        with self._lock:
+            executors, keeper, self._keeper = dict(self._executors), self._keeper, None
+        for alias, executor in executors.items():
+            try:
+                for ticket in executor.withdraw() if not wait else ():
+                    ticket.port.returned(ticket.key)  # type: ignore[attr-defined]
+                executor.shutdown(wait)
+            except Exception:
+                self._logger.exception('Error shutting down executor "%s"', alias)
+        for port in engine.ports():
+            try:
+                engine.settled(port, port.settle())
+            except Exception:
+                self._logger.exception('Ends of runs cannot be written to job store "%s"', port.alias)
+
+        def close() -> None:
+            with self._lock:
+                again = self._engine is not None and self._engine is not engine
+            if not again:  # else the scheduler was started again meanwhile, and its stores are in use
+                for port in engine.ports():
+                    self._close(port.alias, port.store)
+                self._closed.set()
+
+        if any(port.tickets for port in engine.ports()):
+            (keeper or Keeper(engine)).see_to_the_rest(close)
+            if not wait:
+                self._closed.set()
+            return
+        if keeper is not None:
+            keeper.stop()
+        close()
+
+    def _close(self, alias: str, store: BaseJobStore) -> None:
+        try:
+            store.shutdown()
+        except Exception:
+            self._logger.exception('Error shutting down job store "%s"', alias)
+
+    def pause(self) -> None:
+        """Claim no more jobs until `resume()`; runs that are claimed go on. Does nothing if it is paused already."""
+        self._set_paused(True)
+
+    def resume(self) -> None:
+        """Claim jobs again. Does nothing if it is not paused."""
+        self._set_paused(False)
+
+    def _set_paused(self, paused: bool) -> None:
+        self._check_process()
+        with self._lock:
+            engine = self._engine
+            if self.state == STATE_STOPPED or engine is None:
+                raise SchedulerNotRunningError
+            if (self.state == STATE_PAUSED) == paused:
+                return
+            self.state = STATE_PAUSED if paused else STATE_RUNNING
+            engine.paused = paused
+        self._logger.info("Paused scheduler job processing" if paused else "Resumed scheduler job processing")
+        self._dispatch_event(SchedulerEvent(EVENT_SCHEDULER_PAUSED if paused else EVENT_SCHEDULER_RESUMED))
+        if not paused:
+            self.wakeup()
+
+    def wakeup(self) -> None:
+        """Have the loop look at all stores now."""
+        engine = self._engine
+        if engine is not None:
+            engine.look_again()
+
+    def _check_process(self) -> None:
+        """Raise in a forked child that uses its parent's scheduler."""
+        if self._pid != os.getpid() and self.state != STATE_STOPPED:
+            raise ForkedSchedulerError
+
+    # -- the driver, brought by the front end ------------------------------------------------------------------------
+
+    @abstractmethod
+    def _run(self, loop: Loop) -> None:
+        """Drive the loop to its end, here or elsewhere. Called by `start`."""
+
+    @abstractmethod
+    def _wake(self) -> None:
+        """End the driver's present wait, or its next one. Any thread; must not block."""
+
+    @abstractmethod
+    def _join(self) -> None:
+        """Return when the driver has ended, or at once when called on its own thread."""
+
+    # -- executors and stores ----------------------------------------------------------------------------------------
+
+    def add_executor(self, executor: Any, alias: str = "default", **executor_opts: Any) -> None:
+        """Add an executor: an instance, any `concurrent.futures.Executor`, or a plug-in's name with its arguments.
+
+        Raises ValueError if the alias is taken.
+        """
+        self._check_process()
+        spec = {**executor_opts, "type": executor} if isinstance(executor, str) else executor
+        built = build_executor(alias, spec)
+        with self._lock:
+            if alias in self._executors:
+                raise ValueError(f'This scheduler already has an executor by the alias of "{alias}"')
+            self._executors[alias] = built
+            running = self._engine is not None
+        if running:
+            try:
+                built.start(self, alias)
+            except BaseException:
+                with self._lock:
+                    self._executors.pop(alias, None)
+                raise
+        self._dispatch_event(SchedulerEvent(EVENT_EXECUTOR_ADDED, alias))
+        self.wakeup()
+
+    def remove_executor(self, alias: str, shutdown: bool = True) -> None:
+        """Remove an executor, and shut it down; its jobs wait until somebody has one of that name. Raises KeyError if it is unknown."""
+        self._check_process()
+        with self._lock:
+            if alias not in self._executors:
+                raise KeyError(f"No such executor: {alias}")
+            executor = self._executors.pop(alias)
+            self._configured[0].discard(alias)
+        if shutdown:
+            executor.shutdown()
+        self._dispatch_event(SchedulerEvent(EVENT_EXECUTOR_REMOVED, alias))
+
+    def add_jobstore(self, jobstore: Any, alias: str = "default", **jobstore_opts: Any) -> None:
+        """Add a job store: an instance, or a plug-in's name with its arguments. Raises ValueError if the alias is taken."""
+        self._check_process()
+        spec = {**jobstore_opts, "type": jobstore} if isinstance(jobstore, str) else jobstore
+        built = build_jobstore(alias, spec)
+        with self._lock:
+            if alias in self._jobstores:
+                raise ValueError(f'This scheduler already has a job store by the alias of "{alias}"')
+            self._jobstores[alias] = built
+            engine = self._engine
+        if engine is not None:
+            try:
+                self._open(engine, alias, built)
+                self._announce(self._add_pending(alias))
+            except BaseException:
+                engine.remove_port(alias)
+                with self._lock:
+                    self._jobstores.pop(alias, None)
+                raise
+        self._dispatch_event(SchedulerEvent(EVENT_JOBSTORE_ADDED, alias))
+        self.wakeup()
+
+    def remove_jobstore(self, alias: str, shutdown: bool = True) -> None:
+        """Remove a job store from this scheduler, and close it; its jobs stay in it. Raises KeyError if it is unknown."""
+        self._check_process()
+        with self._lock:
+            if alias not in self._jobstores:
+                raise KeyError(f"No such job store: {alias}")
+            store = self._jobstores.pop(alias)
+            self._configured[1].discard(alias)
+            engine = self._engine
+        port = None if engine is None else engine.remove_port(alias)
+        if engine is not None and port is not None:
+            engine.settled(port, port.settle())
+        if shutdown:
+            store.shutdown()
+        self._dispatch_event(SchedulerEvent(EVENT_JOBSTORE_REMOVED, alias))
+
+    # -- listeners ---------------------------------------------------------------------------------------------------
+
+    def add_listener(self, callback: Callable[[Any], object], mask: Mask = EVENT_ALL) -> None:
+        """Call `callback(event)` for events: codes or-ed together, an event class, or several in a tuple.
+
+        It is called in the thread in which the event happens; what it raises is logged.
+        """
+        self._listeners.add(callback, mask)
+
+    def remove_listener(self, callback: Callable[[Any], object]) -> None:
+        """Call it no more."""
+        self._listeners.remove(callback)
+
+    def _wants(self, code: int) -> bool:
+        return self._listeners.wants(code)
+
+    def _dispatch_event(self, event: Any) -> None:
+        self._listeners.publish(event)
+
+    def __getstate__(self) -> dict[str, Any]:
+        raise TypeError(
+            "Schedulers cannot be serialized. Ensure that you are not passing a scheduler instance as an argument to a job, or scheduling an "
+            "instance method where the instance contains a scheduler as an attribute"
+        )
+
+
+def _without(registry: dict[str, P], aliases: set[str]) -> dict[str, P]:
+    return {alias: plugin for alias, plugin in registry.items() if alias not in aliases}

@@ -1,0 +1,101 @@
+"""`BlockingScheduler`: runs in the thread that starts it, until it is shut down."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any, ClassVar
+
+from .base import BaseScheduler
+from .configuration import Settings
+from .drivers import drive
+from .errors import SchedulerNotRunningError
+from .loop import Loop
+from .wakeup import Wakeup
+
+
+class ThreadDriven(BaseScheduler):
+    """What the schedulers that are driven by a thread have in common."""
+
+    _thread: threading.Thread | None = None
+
+    def _prepare_process(self) -> None:
+        super()._prepare_process()
+        self._wakeup = Wakeup()
+        self._thread = None
+
+    def _wake(self) -> None:
+        self._wakeup.set()
+
+    def _join(self) -> None:
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+
+
+class BlockingScheduler(ThreadDriven):
+    """A scheduler that is the program's main job: `start()` returns when the scheduler has been shut down.
+
+    In the main thread, Ctrl-C (SIGINT) and SIGTERM shut it down in order, unless the program has handlers of its own for them: no job is
+    claimed any more, runs that go on are waited for, then `start()` returns. A second signal does not wait.
+    """
+
+    front_end_options: ClassVar[frozenset[str]] = frozenset({"daemon", "daemonic"})
+
+    def _settle_options(self, settings: Settings) -> None:
+        """`daemon` means nothing here; it is accepted because programs change from one scheduler to the other."""
+
+    def start(self, paused: bool = False) -> None:
+        """Start, and run jobs in this thread until the scheduler is shut down; see `BaseScheduler.start`."""
+        self._signalled: str | None = None
+        with self._signals():
+            super().start(paused)
+
+    def _run(self, loop: Loop) -> None:
+        self._thread = threading.current_thread()
+        self._ended = threading.Event()
+        try:
+            drive(loop, self._wakeup.wait)
+        finally:
+            self._ended.set()
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """SIGINT and SIGTERM end the loop while this lasts; behind it, the scheduler is shut down if one has come."""
+        previous: dict[int, Any] = {}
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            # Only flags: this runs between any two steps of the main thread, in the middle of a claim maybe. A second signal
+            # finds the handlers that were there before.
+            self._signalled = signal.Signals(number).name
+            for each, handler in previous.items():
+                signal.signal(each, handler)
+            engine = self._engine
+            if engine is not None:
+                engine.stopping = True
+            self._wakeup.set()
+
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+                    previous[number] = signal.signal(number, stop)
+        try:
+            yield
+            if self._signalled:
+                self._logger.info(
+                    "Shutting down on %s; a second one does not wait for the runs that go on", self._signalled
+                )
+                with suppress(SchedulerNotRunningError):  # a job has called shutdown() at the same time
+                    self.shutdown()
+            self._closed.wait()
+        finally:
+            if not self._signalled:
+                for each, handler in previous.items():
+                    signal.signal(each, handler)
+
+    def _join(self) -> None:
+        if self._thread is not threading.current_thread():
+            self._ended.wait()

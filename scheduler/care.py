@@ -1,0 +1,126 @@
+"""`CareMethods`: what waits for a person: runs that were lost, jobs that are parked, and jobs that this process cannot restore."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from ..jobstores import edits
+from ..jobstores.errors import JobLookupError
+from ..jobstores.record import Record, Transition, Written
+from ..triggers.instants import from_micros
+from .jobs import JobMethods
+from .port import Port
+
+
+@dataclass(frozen=True, slots=True)
+class LostRun:
+    """A run whose scheduler is gone: whether it has completed is unknown."""
+
+    job_id: str
+    jobstore: str
+    run: int
+    """What identifies it within its job."""
+    scheduled_run_times: tuple[datetime, ...]
+    attempt: int
+    owner: str
+    """The scheduler that had claimed it: host/pid/start of the process/boot."""
+    claimed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedJob:
+    """A job that waits for a person: its trigger fails, or its only run was lost or given up."""
+
+    job_id: str
+    jobstore: str
+    reason: str
+    fire_time: datetime | None
+    """The fire time that failed or was lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantinedJob:
+    """A job that this process cannot restore. It stays in its store, for a process that can."""
+
+    job_id: str
+    jobstore: str
+    reason: str
+
+
+class CareMethods(JobMethods):
+    """What `BaseScheduler` offers for runs and jobs that need a person. Thread-safe."""
+
+    def get_lost_runs(self, jobstore: str | None = None) -> list[LostRun]:
+        """The runs that were lost and not dismissed yet, of all schedulers on these stores, the earliest first.
+
+        A record lists the last 16 of its job, and counts older ones.
+        """
+        self._running_engine()
+        lost = [
+            LostRun(
+                record.id,
+                port.alias,
+                run.run,
+                tuple(self._shown(time) for time in run.run_times),
+                run.attempt,
+                run.owner or "",
+                None if run.claimed_at is None else self._shown(run.claimed_at),
+            )
+            for port in self._ports_of(jobstore)
+            for record in port.store.read_all()
+            for run in record.runs
+            if run.state == "lost"
+        ]
+        return sorted(lost, key=lambda run: run.scheduled_run_times)
+
+    def rerun_lost(self, run: LostRun) -> None:
+        """Run a lost run again, now; a job that is parked only for it goes on. Raises `JobLookupError` if it is not listed any more."""
+        engine = self._running_engine()
+        now, new_run, stamp = engine.clock.micros(), engine.random.getrandbits(63), engine.owner.stamp()
+        self._care_for(
+            run, lambda record: edits.rerun_lost(record, run.run, new_run=new_run, now=now, stamp=stamp)
+        )
+
+    def dismiss_lost(self, run: LostRun) -> None:
+        """List a lost run no longer; a job that is parked only for it ends. Raises `JobLookupError` if it is not listed any more."""
+        stamp = self._running_engine().owner.stamp()
+        self._care_for(run, lambda record: edits.dismiss_lost(record, run.run, stamp))
+
+    def get_parked_jobs(self, jobstore: str | None = None) -> list[ParkedJob]:
+        """The jobs that are parked, with the reason. `reschedule_job` and `modify_job(next_run_time=…)` free them."""
+        self._running_engine()
+        return [
+            ParkedJob(
+                record.id,
+                port.alias,
+                record.reason or "",
+                None if record.fire_time is None else self._shown(record.fire_time),
+            )
+            for port in self._ports_of(jobstore)
+            for record in port.store.read_all()
+            if record.state == "parked"
+        ]
+
+    def get_quarantined_jobs(self, jobstore: str | None = None) -> list[QuarantinedJob]:
+        """The jobs that this process has found it cannot restore, with the reason."""
+        self._running_engine()
+        return [
+            QuarantinedJob(job_id, port.alias, reason)
+            for port in self._ports_of(jobstore)
+            for job_id, reason in port.store.quarantined()
+        ]
+
+    def _care_for(self, run: LostRun, change: Callable[[Record], Transition]) -> None:
+        engine = self._running_engine()
+        port: Port = self._port(engine, run.jobstore)
+        _, after = port.store.write(run.job_id, change)
+        if after is None:
+            raise JobLookupError(f"{run.job_id} with the lost run {run.run}")
+        if after is Written.DELETED:
+            engine.removed(port, run.job_id)
+        engine.look_again(port)
+
+    def _shown(self, instant: int) -> datetime:
+        return from_micros(instant, self.timezone)

@@ -1,0 +1,26 @@
+"""Drivers of the loop that may block: they run its steps at once, and wait when it says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .loop import Call, Loop
+
+
+def drive(loop: Loop, wait: Callable[[float], object]) -> None:
+    """Run the loop in this thread until it ends; `wait(seconds)` returns after so long, or sooner."""
+    try:
+        command = next(loop)
+        while True:
+            if not isinstance(command, Call):
+                wait(command.seconds)
+                command = loop.send(None)
+                continue
+            try:
+                answer = command.step()
+            except Exception as exc:
+                command = loop.throw(exc)
+            else:
+                command = loop.send(answer)
+    except StopIteration:
+        return

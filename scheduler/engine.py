@@ -1,0 +1,413 @@
+"""`Engine`: what one boot of a scheduler works with, and what the loop has it do between two steps on a store."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from random import Random
+from typing import TYPE_CHECKING, Any, Final
+
+from ..events import (
+    EVENT_EXECUTOR_UNKNOWN,
+    EVENT_JOB_FOUND,
+    EVENT_JOB_LOST,
+    EVENT_JOB_MAX_INSTANCES,
+    EVENT_JOB_PARKED,
+    EVENT_JOB_QUARANTINED,
+    EVENT_JOB_REMOVED,
+    EVENT_JOB_SUBMIT_FAILED,
+    EVENT_JOBSTORE_FAILED,
+    EVENT_JOBSTORE_RECOVERED,
+    Clock,
+    ExecutorUnknownEvent,
+    JobEvent,
+    JobReasonEvent,
+    JobStoreEvent,
+    JobSubmissionEvent,
+    RunEvent,
+)
+from ..executors.base import BaseExecutor, MaxInstancesReachedError
+from ..jobstores.errors import JobRestoreError
+from ..jobstores.job import Job
+from ..jobstores.owner import Owner
+from ..jobstores.record import Claim, ClaimResult, FinishResult, Record, RecoveredRun, Run, Wanted
+from ..triggers.instants import from_micros
+from .port import Port, Ticket
+from .window import ClaimWindow
+
+if TYPE_CHECKING:
+    from .base import BaseScheduler
+
+MAX_WAIT: Final = 10.0
+"""Seconds: no wait is longer, so that a clock that was set or a machine that slept is noticed."""
+
+RAMP: Final = 100_000
+"""µs until the next look when more is due than could be taken, and no freed slot has called for it before."""
+
+CHECK_EXECUTORS_EVERY: Final = 1_000_000
+"""µs between two searches for due jobs whose executor nobody has here."""
+
+FIRST_RETRY: Final = 0.5
+"""Seconds until a store that failed is tried again; doubled up to `jobstore_retry_interval`."""
+
+
+class Engine:
+    """One boot of a scheduler, from a start to its shutdown. The loop's methods are called on the driver's thread only."""
+
+    def __init__(
+        self,
+        scheduler: BaseScheduler,
+        wake: Callable[[], None],
+        *,
+        clock: Clock,
+        logger: logging.Logger,
+        random: Random | None,
+        lease: float,
+        claim_window: int,
+        retry_interval: float,
+        paused: bool,
+    ) -> None:
+        self._scheduler = scheduler
+        self._wake = wake
+        self.clock = clock
+        self.logger = logger
+        self.random = Random() if random is None else random
+        self.owner = Owner(self.random)
+        self.lease = lease
+        self.stopping = False
+        self.max_wait = MAX_WAIT
+        self.polls = True
+        self.paused = paused
+        self._claim_window = claim_window
+        self._retry_interval = retry_interval
+        # Replaced as a whole by add_port and remove_port, which hold the scheduler's lock, and read without one.
+        self._ports: tuple[Port, ...] = ()
+        self._windows: dict[str, ClaimWindow] = {}
+        # µs UTC until which the loop sleeps; None while it is looking (whoever changes something then has it look again).
+        self._sleeping_until: int | None = None
+        self._last_pass = 0
+
+    # -- ports -----------------------------------------------------------------------------------------------------
+
+    def ports(self) -> tuple[Port, ...]:
+        """The stores, in the order in which they were added."""
+        return self._ports
+
+    def add_port(self, port: Port) -> None:
+        """Have the loop look at a store, from now on."""
+        self._ports = (*self._ports, port)
+        self.look_again(port)
+
+    def remove_port(self, alias: str) -> Port | None:
+        """Have the loop look at a store no more; the pass that is going on may still do so."""
+        removed = self.port(alias)
+        self._ports = tuple(port for port in self._ports if port.alias != alias)
+        return removed
+
+    def port(self, alias: str) -> Port | None:
+        """The port of a store."""
+        return next((port for port in self._ports if port.alias == alias), None)
+
+    # -- waking ----------------------------------------------------------------------------------------------------
+
+    def look_again(self, port: Port | None = None, at: int = 0) -> None:
+        """Something has changed in a store (in any, for None): it is to be looked at, not later than `at` (µs UTC). Any thread."""
+        for changed in self._ports if port is None else (port,):
+            # Not atomic, and need not be: of two threads that lower it at once one may win, and both wake the loop; the
+            # pass that follows looks at the store and learns its next time from there.
+            if at < changed.look_at:
+                changed.look_at = at
+        self.wake_before(at)
+
+    def wake_before(self, at: int) -> None:
+        """Wake the loop if it would sleep beyond `at`."""
+        # A loop that is looking may have passed what was just written, and has not decided how long to sleep: it is woken, too.
+        # One that goes to sleep between this check and the wake-up finds the flag set, and looks again.
+        until = self._sleeping_until
+        if until is None or at < until:
+            self._wake()
+
+    def begin_pass(self) -> None:
+        """The loop looks around."""
+        self._sleeping_until = None
+        now = self.clock.micros()
+        if now < self._last_pass:
+            # The clock was set back: whatever was planned was planned on another clock.
+            for port in self._ports:
+                port.look_at = port.retry_at = port.recover_at = 0
+        self._last_pass = now
+        self.logger.debug("Looking for jobs to run")
+
+    def seconds_to_wait(self) -> float:
+        """How long nothing is to be done, as far as is known now."""
+        now = self.clock.micros()
+        times = [time for port in self._ports if (time := port.next_time(self.may_claim)) is not None]
+        until = min([*times, now + int(self.max_wait * 1_000_000)])
+        seconds = max(0.0, (until - now) / 1_000_000)
+        if self.logger.isEnabledFor(logging.DEBUG):
+            self.logger.debug(
+                "Next wakeup is due at %s (in %f seconds)",
+                from_micros(until, self._scheduler.timezone),
+                seconds,
+            )
+        self._sleeping_until = until
+        return seconds
+
+    @property
+    def may_claim(self) -> bool:
+        """Whether claims are made: flags that are read before a claim, and never in the middle of one."""
+        return not self.paused and not self.stopping
+
+    # -- claiming and submitting -----------------------------------------------------------------------------------
+
+    def wanted(self, port: Port) -> dict[str, int]:
+        """How many runs each executor can take from this store."""
+        executors = self._scheduler._executors
+        if not port.store.shared:
+            # Nobody else could run what is not claimed: everything is, a batch at a time.
+            return dict.fromkeys(list(executors), self._claim_window)
+        now = self.clock.monotonic()
+        return {alias: self._room(alias, executor, now) for alias, executor in list(executors.items())}
+
+    def _room(self, alias: str, executor: BaseExecutor, now: float) -> int:
+        idle = executor.free_slots()
+        if idle is None:
+            return self._claim_window
+        return self._window(alias).room(idle, executor.waiting(), now)
+
+    def _window(self, alias: str) -> ClaimWindow:
+        window = self._windows.get(alias)
+        if window is None:
+            window = self._windows[alias] = ClaimWindow(self._claim_window)
+        return window
+
+    def submit(self, port: Port, result: ClaimResult) -> None:
+        """Hand what was claimed to the executors, and say what else the claim has found."""
+        for record, job, times in result.skipped:
+            self._skipped(port, record, job, times)
+        for claim in result.claims:
+            self._submit(port, claim)
+        for record, _ in result.parked:
+            self._parked(port, record.id, record.reason or "")
+        for job_id in result.removed:
+            self.removed(port, job_id)
+
+    def _submit(self, port: Port, claim: Claim) -> None:
+        job, run = claim.job, claim.run
+        executor = self._scheduler._executors.get(job.executor)
+        window = self._window(job.executor) if port.store.shared and executor is not None else None
+        ticket = Ticket(port, claim, window)
+        port.tickets[run.run] = ticket
+        if executor is None:  # removed since it was asked what it can take
+            port.returned(ticket.key)
+            return
+        if window is not None:
+            window.give(1)
+        if run.kind != "schedule":
+            # The grace is for a scheduled run's first dispatch; what is run again or on demand is late by its nature.
+            job = job._clone()
+            job.misfire_grace_time = None
+        times = self.run_times(job, run.run_times)
+        try:
+            executor.submit_job(job, times, ticket)
+        except MaxInstancesReachedError:
+            # The record had room, the executor has not: a run that another scheduler has recovered still goes on here.
+            self._skipped(port, claim.record, job, run.run_times)
+            self._withdraw(ticket)
+        except Exception as exc:
+            self.logger.exception('Error submitting job "%s" to executor "%s"', job, job.executor)
+            if self.wants(EVENT_JOB_SUBMIT_FAILED):
+                reason = f'executor "{job.executor}" refused the run: {type(exc).__name__}: {exc}'
+                self.publish(
+                    JobReasonEvent(EVENT_JOB_SUBMIT_FAILED, job.id, port.alias, reason, exc, None, times)
+                )
+            self._withdraw(ticket)
+
+    def _withdraw(self, ticket: Ticket) -> None:
+        """A run that does not take place: its open run goes."""
+        if ticket.window is not None:
+            ticket.window.give(-1)
+        ticket.ended(None)
+
+    def run_times(self, job: Job, instants: Sequence[int]) -> list[datetime]:
+        """Run times as executors and listeners get them, in the zone of the job's trigger."""
+        zone = job.timezone
+        return [from_micros(instant, zone) for instant in instants]
+
+    def looked(self, port: Port, now: int, wanted: Wanted, result: ClaimResult) -> None:
+        """The store was looked at: when is the next time?"""
+        self._answered(port)
+        self._warn_of_unknown_executors(port, now, wanted)
+        port.more = result.more
+        times = [now + int(self.max_wait * 1_000_000)]
+        if result.wake_at is not None:
+            times.append(result.wake_at)
+        if self.polls and port.store.poll_interval is not None:
+            times.append(now + int(port.store.poll_interval * 1_000_000))
+        if result.deferred:
+            times.append(now + RAMP if not result.claims else now)
+        if result.more:
+            # Either there is room again by now, or the slot that becomes free calls for the next look.
+            times.append(now if any(self.wanted(port).values()) else now + RAMP)
+        port.look_at = min(times)
+
+    # -- what is found ---------------------------------------------------------------------------------------------
+
+    def settled(self, port: Port, result: FinishResult) -> None:
+        """Ends of runs were written."""
+        self._answered(port)
+        for job_id, run in result.found:
+            self.logger.warning('A run of job "%s" that was listed as lost has completed after all', job_id)
+            self._run_event(EVENT_JOB_FOUND, port, job_id, run, "its owner has completed it after all")
+        for job_id, reason in result.parked:
+            self._parked(port, job_id, reason)
+        for job_id in result.removed:
+            self.removed(port, job_id)
+
+    def recovered(self, port: Port, found: Sequence[RecoveredRun]) -> None:
+        """Runs of schedulers that are gone were accounted for."""
+        for entry in found:
+            job_id, run = entry.record.id, entry.run
+            if run.state == "waiting":
+                self.logger.warning(
+                    'A run of job "%s" did not end with its scheduler; it is run again (attempt %d)',
+                    job_id,
+                    run.attempt,
+                )
+                continue
+            self.logger.error(
+                'A run of job "%s" was lost: its scheduler (%s) is gone, and whether it has completed is unknown',
+                job_id,
+                run.owner,
+            )
+            self._run_event(
+                EVENT_JOB_LOST,
+                port,
+                job_id,
+                run,
+                "its scheduler is gone; whether it has completed is unknown",
+            )
+            if entry.parked:
+                self._parked(port, job_id, entry.record.reason or "")
+
+    def quarantined(self, port: Port, failed: Sequence[tuple[Record, JobRestoreError]]) -> None:
+        """Jobs that this process cannot restore: reported once, as long as the reason is the same."""
+        for record, error in failed:
+            reason = str(error.__cause__ or error)
+            if error.__cause__ is None or port.reported.get(record.id) == reason:
+                continue
+            port.reported[record.id] = reason
+            self.logger.error(
+                'Job "%s" in job store "%s" stays there and is not run by this process: %s',
+                record.id,
+                port.alias,
+                error,
+            )
+            if self.wants(EVENT_JOB_QUARANTINED):
+                self.publish(
+                    JobReasonEvent(EVENT_JOB_QUARANTINED, record.id, port.alias, reason, error.__cause__)
+                )
+
+    def removed(self, port: Port, job_id: str) -> None:
+        """A job has ended."""
+        self.logger.info("Removed job %s", job_id)
+        if self.wants(EVENT_JOB_REMOVED):
+            self.publish(JobEvent(EVENT_JOB_REMOVED, job_id, port.alias))
+
+    def _skipped(self, port: Port, record: Record, job: Job, instants: Sequence[int]) -> None:
+        self.logger.warning(
+            'Execution of job "%s" skipped: maximum number of running instances reached (%d)',
+            self._named(job, record),
+            job.max_instances,
+        )
+        if self.wants(EVENT_JOB_MAX_INSTANCES):
+            self.publish(
+                JobSubmissionEvent(EVENT_JOB_MAX_INSTANCES, job.id, port.alias, self.run_times(job, instants))
+            )
+
+    def _named(self, job: Job, record: Record) -> Job:
+        # A cached job has no next run time of its own; in the log it is shown with the record's.
+        if job._record is None:
+            job = job._clone()
+            job._next_run_time = record.next_run_time
+        return job
+
+    def _parked(self, port: Port, job_id: str, reason: str) -> None:
+        self.logger.error('Job "%s" is parked, and waits for a person: %s', job_id, reason)
+        if self.wants(EVENT_JOB_PARKED):
+            self.publish(JobReasonEvent(EVENT_JOB_PARKED, job_id, port.alias, reason))
+
+    def _run_event(self, code: int, port: Port, job_id: str, run: Run, reason: str) -> None:
+        if self.wants(code):
+            time = from_micros(run.run_times[-1], UTC)
+            self.publish(RunEvent(code, job_id, port.alias, run.run, time, run.owner, reason))
+
+    def _warn_of_unknown_executors(self, port: Port, now: int, wanted: Wanted) -> None:
+        """Jobs of executors that this process does not have stay due for those who have them; that is said once for each."""
+        if now < port.unknown_check_at:
+            return
+        port.unknown_check_at = now + CHECK_EXECUTORS_EVERY
+        for alias in port.store.overdue_executors(now) - wanted.keys() - port.unknown_executors:
+            self.unknown_executor(port, alias)
+
+    def unknown_executor(self, port: Port, alias: str) -> None:
+        """Warn once of jobs whose executor this process does not have."""
+        if alias in port.unknown_executors:
+            return
+        port.unknown_executors.add(alias)
+        self.logger.warning(
+            'Jobs in job store "%s" name the executor "%s", which this scheduler does not have: they wait for one that has it '
+            "(add_executor(...), or change the jobs)",
+            port.alias,
+            alias,
+        )
+        if self.wants(EVENT_EXECUTOR_UNKNOWN):
+            self.publish(ExecutorUnknownEvent(EVENT_EXECUTOR_UNKNOWN, alias, port.alias))
+
+    # -- stores that fail ------------------------------------------------------------------------------------------
+
+    def store_failed(self, port: Port, exc: Exception) -> None:
+        """A store raised: it is tried again later, with growing pauses; that is said once."""
+        port.failures += 1
+        pause = min(self._retry_interval, FIRST_RETRY * 2 ** min(port.failures - 1, 20))
+        # A little at random, so that many schedulers do not come back to their server at the same moment.
+        pause *= 0.75 + self.random.random() / 4
+        port.retry_at = self.clock.micros() + int(pause * 1_000_000)
+        if port.failures > 1:
+            self.logger.debug(
+                'Job store "%s" fails still: %s; tried again in %.1f seconds', port.alias, exc, pause
+            )
+            return
+        self.logger.warning(
+            "Error getting due jobs from job store %r: %s -- tried again in %.1f seconds, and then up to every %.0f seconds",
+            port.alias,
+            exc,
+            pause,
+            self._retry_interval,
+            exc_info=exc,
+        )
+        if self.wants(EVENT_JOBSTORE_FAILED):
+            self.publish(JobStoreEvent(EVENT_JOBSTORE_FAILED, port.alias, exc))
+
+    def _answered(self, port: Port) -> None:
+        """A store answered: if it had failed, that is over."""
+        if not port.failures:
+            return
+        port.failures = 0
+        port.retry_at = 0
+        # Others could not extend their leases either: nobody recovers before they have had the time to do so.
+        port.recover_at = self.clock.micros() + int(self.lease * 1_000_000)
+        self.logger.warning('Job store "%s" answers again', port.alias)
+        if self.wants(EVENT_JOBSTORE_RECOVERED):
+            self.publish(JobStoreEvent(EVENT_JOBSTORE_RECOVERED, port.alias))
+
+    # -- events ----------------------------------------------------------------------------------------------------
+
+    def wants(self, code: int) -> bool:
+        """Whether anybody listens."""
+        return self._scheduler._wants(code)
+
+    def publish(self, event: Any) -> None:
+        """Tell the listeners."""
+        self._scheduler._dispatch_event(event)

@@ -1,0 +1,354 @@
+"""`JobMethods`: what can be done with the jobs of a scheduler: find, show, change, pause, resume, reschedule and remove them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import IO, Any
+
+from ..events import EVENT_ALL_JOBS_REMOVED, EVENT_JOB_MODIFIED, EVENT_JOB_REMOVED, JobEvent, SchedulerEvent
+from ..jobstores import edits
+from ..jobstores.errors import JobLookupError, StaleJobError
+from ..jobstores.job import MODIFIABLE, Job
+from ..jobstores.record import Plan, Record, Transition, Written
+from ..triggers import BaseTrigger
+from ..triggers.base import InstantTrigger
+from ..triggers.instants import from_micros
+from . import planning
+from .adding import EDIT_TRIES, AddingMethods, NewJob
+from .engine import Engine
+from .errors import SchedulerNotRunningError
+from .plugins import did_you_mean
+from .port import Port
+
+Prepare = Callable[[Record, Job], "Callable[[Record], Transition] | None"]
+"""The first half of an edit: from what was read to the transition that writes it; None if nothing is to be changed."""
+
+
+class JobMethods(AddingMethods):
+    """What `BaseScheduler` offers for jobs. Thread-safe: edits made anywhere, by several schedulers too, do not overwrite each other."""
+
+    # -- finding ---------------------------------------------------------------------------------------------------
+
+    def get_job(self, job_id: str, jobstore: str | None = None) -> Job | None:
+        """The job of that id, in one store or in any; None if there is none."""
+        self._check_process()
+        pending = self._pending_job(job_id, jobstore)
+        if pending is not None:
+            return pending.job
+        for port in self._ports_of(jobstore):
+            job = port.store.lookup_job(job_id)
+            if job is not None:
+                return job
+        return None
+
+    def get_jobs(self, jobstore: str | None = None, pending: bool | None = None) -> list[Job]:
+        """The jobs by next run time, those without (paused, parked) last; of one store or of all.
+
+        `pending=True` answers only the jobs that wait for the start of the scheduler, False only the others, None both.
+        """
+        self._check_process()
+        jobs: list[Job] = []
+        if pending is not True:
+            for port in self._ports_of(jobstore):
+                jobs += port.store.get_all_jobs()
+        jobs.sort(key=lambda job: (job._next_run_time is None, job._next_run_time or 0))
+        if pending is not False:
+            with self._lock:
+                jobs += [new.job for new in self._pending if jobstore in (None, new.jobstore)]
+        return jobs
+
+    def print_jobs(self, jobstore: str | None = None, out: IO[str] | None = None) -> None:
+        """Print the jobs, store by store, to a text file (standard output)."""
+        self._check_process()
+        out = sys.stdout if out is None else out
+        with self._lock:
+            waiting = [new.job for new in self._pending if jobstore in (None, new.jobstore)]
+        lines = []
+        if self._engine is None or waiting:
+            lines += (
+                ["Pending jobs:", *(f"    {job}" for job in waiting)]
+                if waiting
+                else ["Pending jobs:", "    No pending jobs"]
+            )
+        for port in self._ports_of(jobstore):
+            lines.append(f"Jobstore {port.alias}:")
+            lines += [f"    {job}" for job in port.store.get_all_jobs()] or ["    No scheduled jobs"]
+        out.write("".join(f"{line}\n" for line in lines))
+
+    # -- changing --------------------------------------------------------------------------------------------------
+
+    def modify_job(self, job_id: str, jobstore: str | None = None, **changes: Any) -> Job:
+        """Change attributes of a job: `func`, `args`, `kwargs`, `name`, `trigger`, `executor`, its options, `next_run_time`.
+
+        Arguments of the job's own trigger may be given, too: `modify_job(id, seconds=60)` reschedules it with that trigger built anew from them
+        (start, end, zone and jitter kept). A new `trigger` alone leaves the next run time; `next_run_time=None` pauses the job. Raises
+        `JobLookupError`, and AttributeError for a name that is neither.
+        """
+        return self._modify_job(job_id, jobstore, None, changes)
+
+    def reschedule_job(
+        self, job_id: str, jobstore: str | None = None, trigger: Any = None, **trigger_args: Any
+    ) -> Job:
+        """Give a job another trigger; its next run time is computed from now. A paused or parked job runs again."""
+        return self._reschedule_job(job_id, jobstore, None, trigger, trigger_args)
+
+    def pause_job(self, job_id: str, jobstore: str | None = None) -> Job:
+        """Do not run a job until it is resumed. A run that is claimed already may still start."""
+        return self._pause_job(job_id, jobstore, None)
+
+    def resume_job(self, job_id: str, jobstore: str | None = None) -> Job | None:
+        """Run a paused job again, from its first fire time that is not before now and has not run yet (a one-off: its own time).
+
+        A job that has no further run is removed, and None answered. A parked job stays parked without a strictly later fire time.
+        """
+        return self._resume_job(job_id, jobstore, None)
+
+    def remove_job(self, job_id: str, jobstore: str | None = None) -> None:
+        """Remove a job. A run that is claimed already may still start. Raises `JobLookupError` if there is none of that id."""
+        self._remove_job(job_id, jobstore, None)
+
+    def remove_all_jobs(self, jobstore: str | None = None) -> None:
+        """Remove all jobs, of one store or of all. Raises KeyError if there is no such store."""
+        self._check_process()
+        ports = self._ports_of(jobstore)
+        with self._lock:
+            known = jobstore is None or bool(ports) or any(new.jobstore == jobstore for new in self._pending)
+            if not known and self._engine is not None:
+                raise KeyError(f"No such job store: {jobstore}")
+            self._pending = [new for new in self._pending if jobstore not in (None, new.jobstore)]
+        for port in ports:
+            port.store.remove_all_jobs()
+        self._dispatch_event(SchedulerEvent(EVENT_ALL_JOBS_REMOVED, jobstore))
+
+    # -- the same for a handle, whose incarnation must be the stored one's ---------------------------------------------
+
+    def _modify_job(
+        self, job_id: str, jobstore: str | None, incarnation: int | None, changes: dict[str, Any]
+    ) -> Job:
+        self._check_process()
+        new = self._pending_job(job_id, jobstore)
+        if new is not None:
+            return self._modify_pending(new, changes)
+        engine, port = self._find(job_id, jobstore)
+
+        def prepare(record: Record, job: Job) -> Callable[[Record], Transition]:
+            clone = job._clone()
+            plan = self._changed(engine, clone, record, changes)
+            payload = port.store.pack(clone)
+            revision, stamp = engine.random.getrandbits(63), engine.owner.stamp()
+            if plan is not None:
+                return lambda current: edits.edit_schedule(
+                    current,
+                    record,
+                    plan,
+                    revision=revision,
+                    stamp=stamp,
+                    payload=payload,
+                    executor=clone.executor,
+                )
+            unblock = clone.max_instances > job.max_instances
+            return lambda current: edits.edit_definition(
+                current,
+                record,
+                payload=payload,
+                executor=clone.executor,
+                revision=revision,
+                unblock=unblock,
+                stamp=stamp,
+            )
+
+        self._edit(port, job_id, incarnation, prepare)
+        return self._edited(engine, port, job_id)
+
+    def _reschedule_job(
+        self,
+        job_id: str,
+        jobstore: str | None,
+        incarnation: int | None,
+        trigger: Any,
+        trigger_args: dict[str, Any],
+    ) -> Job:
+        self._check_process()
+        given = self._trigger(trigger, trigger_args)
+        new = self._pending_job(job_id, jobstore)
+        if new is not None:
+            new.job.trigger, new.next_run_time = given, planning.undefined
+            return new.job
+        engine, port = self._find(job_id, jobstore)
+
+        def prepare(record: Record, job: Job) -> Callable[[Record], Transition]:
+            clone = job._clone()
+            clone.trigger = given.bind(self._now(engine), job_id)
+            plan = planning.added(clone.trigger, engine.clock.micros(), engine.random)
+            payload = port.store.pack(clone)
+            revision, stamp = engine.random.getrandbits(63), engine.owner.stamp()
+            return lambda current: edits.edit_schedule(
+                current, record, plan, revision=revision, stamp=stamp, payload=payload
+            )
+
+        self._edit(port, job_id, incarnation, prepare)
+        return self._edited(engine, port, job_id)
+
+    def _pause_job(self, job_id: str, jobstore: str | None, incarnation: int | None) -> Job:
+        self._check_process()
+        new = self._pending_job(job_id, jobstore)
+        if new is not None:
+            new.next_run_time = None
+            return new.job
+        engine, port = self._find(job_id, jobstore)
+        self._edit(
+            port,
+            job_id,
+            incarnation,
+            lambda record, job: self._with_plan(engine, record, planning.paused(record)),
+        )
+        return self._edited(engine, port, job_id)
+
+    def _resume_job(self, job_id: str, jobstore: str | None, incarnation: int | None) -> Job | None:
+        self._check_process()
+        new = self._pending_job(job_id, jobstore)
+        if new is not None:
+            new.next_run_time = planning.undefined
+            return new.job
+        engine, port = self._find(job_id, jobstore)
+
+        def prepare(record: Record, job: Job) -> Callable[[Record], Transition] | None:
+            plan = planning.resumed(record, job.trigger, engine.clock.micros(), engine.random)
+            return self._with_plan(engine, record, plan)
+
+        after = self._edit(port, job_id, incarnation, prepare)
+        if after is Written.DELETED:
+            engine.removed(port, job_id)
+            return None
+        if isinstance(after, Record) and after.state == "ended":
+            return None  # it goes when the run that is open ends
+        return self._edited(engine, port, job_id)
+
+    def _remove_job(self, job_id: str, jobstore: str | None, incarnation: int | None) -> None:
+        self._check_process()
+        new = self._pending_job(job_id, jobstore)
+        if new is not None:
+            with self._lock:
+                self._pending = [other for other in self._pending if other is not new]
+            port_alias = new.jobstore
+        else:
+            _, port = self._find(job_id, jobstore)
+            port_alias = port.alias
+            port.store.remove(job_id, incarnation)
+        self._logger.info("Removed job %s", job_id)
+        if self._wants(EVENT_JOB_REMOVED):
+            self._dispatch_event(JobEvent(EVENT_JOB_REMOVED, job_id, port_alias))
+
+    # -- parts -----------------------------------------------------------------------------------------------------
+
+    def _edit(self, port: Port, job_id: str, incarnation: int | None, prepare: Prepare) -> Transition:
+        """Read, prepare outside of any step, write under the comparison; again if somebody else was faster (bounded)."""
+        for _ in range(EDIT_TRIES):
+            found = port.store.read(job_id)
+            if found is None or found[0].state == "ended" or incarnation not in (None, found[0].incarnation):
+                raise JobLookupError(job_id)
+            change = prepare(*found)
+            if change is None:
+                return None
+            _, after = port.store.write(job_id, change)
+            if after is not None:
+                return after
+        raise StaleJobError(job_id)
+
+    def _edited(self, engine: Engine, port: Port, job_id: str) -> Job:
+        """An edit was written: say so, have the loop look at it, and answer the job as it is now."""
+        if self._wants(EVENT_JOB_MODIFIED):
+            self._dispatch_event(JobEvent(EVENT_JOB_MODIFIED, job_id, port.alias))
+        engine.look_again(port)
+        job = port.store.lookup_job(job_id)
+        if job is None:
+            raise JobLookupError(job_id)
+        return job
+
+    def _with_plan(
+        self, engine: Engine, record: Record, plan: Plan | None
+    ) -> Callable[[Record], Transition] | None:
+        if plan is None:
+            return None
+        revision, stamp = engine.random.getrandbits(63), engine.owner.stamp()
+        return lambda current: edits.edit_schedule(current, record, plan, revision=revision, stamp=stamp)
+
+    def _changed(self, engine: Engine, clone: Job, record: Record, changes: dict[str, Any]) -> Plan | None:
+        """Make the changes in a copy of the job; answers what becomes of its schedule, None if nothing does."""
+        changes = dict(changes)
+        trigger_args = {name: changes.pop(name) for name in list(changes) if name not in MODIFIABLE}
+        time = self._instant(changes.pop("next_run_time", planning.undefined))
+        rebuilt = self._rebuilt(changes.pop("trigger", clone.trigger), trigger_args) if trigger_args else None
+        if "trigger" in changes:
+            if not isinstance(changes["trigger"], BaseTrigger):
+                raise TypeError(
+                    f"Expected a trigger instance, got {type(changes['trigger']).__name__} instead"
+                )
+            changes["trigger"] = changes["trigger"].bind(self._now(engine), clone.id)
+        clone._modify(**changes)
+        if rebuilt is not None:
+            clone.trigger = rebuilt.bind(self._now(engine), clone.id)
+        if not isinstance(time, planning.Undefined):
+            return planning.moved(record, time)
+        if rebuilt is not None:
+            return planning.added(clone.trigger, engine.clock.micros(), engine.random)
+        return None
+
+    def _rebuilt(self, trigger: Any, trigger_args: dict[str, Any]) -> BaseTrigger:
+        """A trigger built anew from arguments that `modify_job` was given beside the job's attributes."""
+        if isinstance(trigger, str):
+            return self._trigger(trigger, trigger_args)
+        known = trigger.argument_names if isinstance(trigger, InstantTrigger) else frozenset()
+        unknown = sorted(trigger_args.keys() - known)
+        if unknown:
+            raise AttributeError(
+                f"The following are not modifiable attributes of Job: {', '.join(unknown)}"
+                f" -- and no arguments of its trigger ({trigger}){did_you_mean(unknown[0], {*known, *MODIFIABLE})}"
+            )
+        rebuilt: BaseTrigger = trigger.modified(**trigger_args)
+        return rebuilt
+
+    def _modify_pending(self, new: NewJob, changes: dict[str, Any]) -> Job:
+        changes = dict(changes)
+        trigger_args = {name: changes.pop(name) for name in list(changes) if name not in MODIFIABLE}
+        time = self._instant(changes.pop("next_run_time", new.next_run_time))
+        if trigger_args:
+            changes["trigger"] = self._rebuilt(changes.get("trigger", new.job.trigger), trigger_args)
+        new.job._modify(**changes)
+        new.next_run_time = time
+        return new.job
+
+    def _now(self, engine: Engine) -> Any:
+        return from_micros(engine.clock.micros(), self.timezone)
+
+    def _pending_job(self, job_id: str, jobstore: str | None) -> NewJob | None:
+        with self._lock:
+            return next(
+                (new for new in self._pending if new.job.id == job_id and jobstore in (None, new.jobstore)),
+                None,
+            )
+
+    def _ports_of(self, jobstore: str | None) -> list[Port]:
+        engine = self._engine
+        return [] if engine is None else [port for port in engine.ports() if jobstore in (None, port.alias)]
+
+    def _find(self, job_id: str, jobstore: str | None) -> tuple[Engine, Port]:
+        """The store that has the job. Raises `JobLookupError` if none has it, KeyError if there is no such store."""
+        engine = self._engine
+        if engine is None:
+            raise JobLookupError(job_id)
+        if jobstore is not None:
+            return engine, self._port(engine, jobstore)
+        for port in engine.ports():
+            record = port.store.peek(job_id)
+            if record is not None and record.state != "ended":
+                return engine, port
+        raise JobLookupError(job_id)
+
+    def _running_engine(self) -> Engine:
+        """The engine; raises `SchedulerNotRunningError` if there is none."""
+        self._check_process()
+        if self._engine is None:
+            raise SchedulerNotRunningError
+        return self._engine

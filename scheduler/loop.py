@@ -1,0 +1,79 @@
+"""The loop: the whole of a scheduler's work between `start()` and `shutdown()`, as a generator that fits one screen.
+
+It owns no thread, reads no clock and never blocks. It yields what it needs and is sent the answer:
+
+- `Call(step)`: a step on a store, which may block; the driver runs it where blocking is allowed (at once in a thread; in a worker
+  thread under an event loop), sends its result back, or throws what it raised;
+- `Wait(seconds)`: nothing to do for so long; the driver comes back then, or sooner if it is woken.
+
+Everything between two yields (submissions, listeners, log) happens on the driver's own thread. Blocking, background and virtual-time
+schedulers are drivers of a few lines over this same generator (`drivers.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from .engine import Engine
+    from .port import Port
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing to do for so many seconds (0 or more; bounded by the engine, so that a clock step is noticed)."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A step that may block; its result is to be sent back."""
+
+    step: Callable[[], Any]
+
+
+Loop: TypeAlias = Generator[Wait | Call, Any, None]
+
+
+def run(engine: Engine) -> Loop:
+    """Look at each store that has something due, and wait until the next one has. Ends when the engine is told to stop."""
+    while not engine.stopping:  # this 'while' loop right here is the scheduler
+        engine.begin_pass()
+        for port in engine.ports():
+            try:
+                yield from look_at(engine, port)
+            except Exception as exc:
+                # Whatever a store raises concerns that store: it is tried again later, and the others go on.
+                engine.store_failed(port, exc)
+        yield Wait(engine.seconds_to_wait())
+
+
+def look_at(engine: Engine, port: Port) -> Loop:
+    """One pass over one store: finish, recover, claim. The order matters: a run that has ended makes room for the next."""
+    now = engine.clock.micros()
+    if port.must_settle(now):
+        engine.settled(port, (yield Call(port.settle)))
+    if not engine.may_claim or not port.must_look(now):
+        return
+    if port.must_recover(now):
+        engine.recovered(port, (yield Call(partial(port.recover, now))))
+    wanted = engine.wanted(port)
+    result = yield Call(partial(port.claim, now, wanted))
+    engine.submit(
+        port, result
+    )  # from here to its end nothing is cancelled: each claim that was won is submitted
+    if result.deferred:
+        # What only other people's code can decide is restored and decided out here, then claimed if that still holds.
+        prepared = yield Call(partial(port.prepare, result.deferred, now))
+        engine.quarantined(port, prepared.failed)
+        if not engine.may_claim:
+            return
+        result = yield Call(partial(port.claim, now, wanted, prepared.decided))
+        engine.submit(port, result)
+    engine.looked(port, now, wanted, result)
+    if port.must_settle(now):  # runs that ended while they were submitted (an executor that runs inline)
+        engine.settled(port, (yield Call(port.settle)))

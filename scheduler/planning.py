@@ -1,0 +1,75 @@
+"""What becomes of a job's schedule when somebody adds, pauses, resumes or reschedules it: pure functions that answer a `Plan`.
+
+They ask triggers, which may be a user's, and so are called outside of every lock and transaction.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Final
+
+from ..jobstores.record import Plan, Record
+from ..triggers import BaseTrigger
+from .decision import dispatch_time, following_time
+
+
+class Undefined:
+    """The type of `undefined`, which stands for an argument that was not given where None means something."""
+
+    def __repr__(self) -> str:
+        return "undefined"
+
+    def __bool__(self) -> bool:
+        return False
+
+
+undefined: Final = Undefined()
+
+
+def added(
+    trigger: BaseTrigger, now: int, random: Random, next_run_time: int | Undefined | None = undefined
+) -> Plan:
+    """The schedule of a new job, or of one that gets another trigger. `trigger` is bound.
+
+    With `next_run_time` given, that is the first fire time; None adds the job paused. A job whose trigger has no fire time left
+    looks paused, too.
+    """
+    if isinstance(next_run_time, int):
+        return Plan(next_run_time, next_run_time)
+    first = following_time(trigger, None, now)
+    if next_run_time is None or first is None:
+        return Plan(None, first, "paused")
+    return Plan(dispatch_time(trigger, first, random), first)
+
+
+def paused(record: Record) -> Plan | None:
+    """Paused, keeping the fire time. None: nothing changes (a parked job is not running anyway, and stays parked)."""
+    if record.state in ("paused", "parked"):
+        return None
+    return Plan(None, record.fire_time, "paused")
+
+
+def resumed(record: Record, trigger: BaseTrigger, now: int, random: Random) -> Plan | None:
+    """The first fire time that is not before the later of now and the kept one, so that nothing runs twice. None: nothing changes.
+
+    A one-off keeps its time, past or not. A parked job needs a fire time strictly later than the one that failed or was lost, and stays
+    parked without. A paused job that has no further fire time ends.
+    """
+    if record.state == "active":
+        return None
+    kept = record.fire_time
+    if record.state == "parked":
+        following = following_time(trigger, max(now - 1, now - 1 if kept is None else kept), now)
+        return None if following is None else Plan(dispatch_time(trigger, following, random), following)
+    if kept is not None and (kept >= now or getattr(trigger, "one_off", False)):
+        following = kept
+    else:
+        following = following_time(trigger, None, now)
+    if following is None:
+        return Plan(None, None, "ended")
+    return Plan(dispatch_time(trigger, following, random), following)
+
+
+def moved(record: Record, next_run_time: int | None) -> Plan | None:
+    """`next_run_time` set by a user: that is the next fire time, whatever the trigger's grid says. None pauses the job."""
+    return paused(record) if next_run_time is None else Plan(next_run_time, next_run_time)

@@ -1,0 +1,276 @@
+"""`Port`: a job store as the engine sees it, with the runs it was given from there, and `Ticket`: one of those runs."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from ..jobstores.base import BaseJobStore
+from ..jobstores.errors import JobRestoreError
+from ..jobstores.job import Job
+from ..jobstores.record import (
+    Claim,
+    ClaimResult,
+    Decision,
+    Due,
+    FinishResult,
+    Outcome,
+    Record,
+    RecoveredRun,
+    RunKey,
+    Wanted,
+)
+from ..triggers import calls_user_code
+from .decision import decide, due_times
+
+if TYPE_CHECKING:
+    from .engine import Engine
+    from .window import ClaimWindow
+
+T = TypeVar("T")
+
+SETTLE_WITHIN: Final = 20_000
+"""µs after the end of a run by which its record is written; what ends meanwhile goes into the same write."""
+
+BATCH: Final = 1_000
+"""So many outcomes or leases at most go into one write."""
+
+RECOVER_EVERY: Final = 1_000_000
+"""µs between two searches for runs whose owner is gone."""
+
+
+class Ticket:
+    """One claimed run, from its claim until its end is written: what the executor tells the engine of it.
+
+    Called by workers: each attribute is written by one thread at a time, in the order claim, start, end.
+    """
+
+    __slots__ = ("claimed_at", "deadline", "done", "key", "port", "window")
+
+    def __init__(self, port: Port, claim: Claim, window: ClaimWindow | None) -> None:
+        record, run = claim.record, claim.run
+        incarnation = record.incarnation if run.incarnation is None else run.incarnation
+        self.port = port
+        self.key = RunKey(record.id, incarnation, run.run, run.owner or "")
+        self.claimed_at = run.claimed_at or 0
+        # Monotonic seconds until which the lease surely holds: counted from before the claim was written, and moved only once
+        # an extension is confirmed, so that this process never believes in a lease longer than the store does.
+        self.deadline = port.granted_until if port.store.shared else None
+        self.window = window
+        self.done = False
+
+    def may_start(self) -> bool:
+        """Whether the run is still this scheduler's, asked right before it starts; see `executors.run.Ticket`.
+
+        A lease that has lapsed is extended first: if another scheduler has recovered the run meanwhile, that says so, and it is
+        not started. (A freeze between this check and the call cannot be excluded.)
+        """
+        if self.window is not None and self.window.start() and self.port.more:
+            self.port.engine.look_again(self.port)
+        if self.deadline is None or self.port.engine.clock.monotonic() < self.deadline:
+            return True
+        return self.port.renew(self)
+
+    def ended(self, error: BaseException | None) -> None:
+        """The run has ended: its record is to be written."""
+        self.done = True
+        self.port.finished(self)
+
+
+@dataclass(slots=True)
+class Prepared:
+    """What was found out about deferred records outside of the store's step."""
+
+    decided: list[tuple[Record, Due]] = field(default_factory=list)
+    failed: list[tuple[Record, JobRestoreError]] = field(default_factory=list)
+
+
+class Port:
+    """A job store with what the engine keeps of it. The loop looks at it; workers and the keeper call `finished` and `renew`."""
+
+    def __init__(self, engine: Engine, alias: str, store: BaseJobStore) -> None:
+        self.engine = engine
+        self.alias = alias
+        self.store = store
+        self.look_at = 0
+        """µs UTC: when something may be due there."""
+        self.recover_at = 0
+        self.retry_at = 0
+        """µs UTC: when the store is tried again after it failed."""
+        self.unknown_check_at = 0
+        self.failures = 0
+        self.more = False
+        """More is due there than the last claim asked for."""
+        self.granted_until = 0.0
+        self.reported: dict[str, str] = {}
+        """Quarantined jobs that were reported, with the reason."""
+        self.unknown_executors: set[str] = set()
+        # Deques and dicts: one step under the interpreter lock for each append, pop and assignment, so that the workers that
+        # put something in and whoever takes it out need no lock of ours.
+        self.tickets: dict[int, Ticket] = {}
+        self._ended: deque[Ticket] = deque()
+        self._settle_at: int | None = None
+        self._returns: deque[RunKey] = deque()
+
+    # -- steps of the loop, which may block ------------------------------------------------------------------------
+
+    def settle(self) -> FinishResult:
+        """Write the runs that have ended or are given back. Nothing is forgotten if the store fails: it is written later."""
+        self._settle_at = None  # before the queue is emptied: what ends from here on asks for another write
+        result = FinishResult()
+        while self._ended:
+            tickets = _take(self._ended)
+            try:
+                written = self.store.finish_runs(
+                    [Outcome(t.key.job_id, t.key.incarnation, t.key.run, t.key.owner) for t in tickets]
+                )
+            except BaseException:
+                self._ended.extendleft(reversed(tickets))
+                self._settle_at = 0
+                raise
+            for ticket in tickets:
+                self.tickets.pop(ticket.key.run, None)
+            result.removed += written.removed
+            result.found += written.found
+            result.parked += written.parked
+        while self._returns:
+            keys = _take(self._returns)
+            try:
+                self.store.give_back(keys)
+            except BaseException:
+                self._returns.extendleft(reversed(keys))
+                self._settle_at = 0
+                raise
+            for key in keys:
+                self.tickets.pop(key.run, None)
+        return result
+
+    def recover(self, now: int) -> list[RecoveredRun]:
+        """Account for runs whose owner is gone."""
+        self.recover_at = now + RECOVER_EVERY
+        return self.store.recover(now)
+
+    def claim(self, now: int, wanted: Wanted, decided: Sequence[tuple[Record, Due]] = ()) -> ClaimResult:
+        """Claim what is due."""
+        random = self.engine.random
+
+        def with_time(record: Record, job: Job, due: Due | None) -> Decision:
+            return decide(record, job, now, random, due)
+
+        start = self.engine.clock.monotonic()
+        result = self.store.claim_due(now, wanted, with_time, decided)
+        self.granted_until = start + self.engine.lease
+        return result
+
+    def prepare(self, records: Sequence[Record], now: int) -> Prepared:
+        """Restore the jobs of deferred records, and ask the triggers that are not ours: user code, outside of every step and lock."""
+        prepared = Prepared()
+        for record, job in zip(records, self.store.restore(records), strict=True):
+            if isinstance(job, JobRestoreError):
+                prepared.failed.append((record, job))
+            elif (
+                calls_user_code(job.trigger)
+                and record.state == "active"
+                and (record.next_run_time or now + 1) <= now
+            ):
+                prepared.decided.append((record, due_times(record, job, now, self.engine.random)))
+        return prepared
+
+    # -- called by workers and the keeper --------------------------------------------------------------------------
+
+    def finished(self, ticket: Ticket) -> None:
+        """A run has ended; the loop writes it soon."""
+        self._ended.append(ticket)
+        self._settle_soon()
+
+    def returned(self, key: RunKey) -> None:
+        """A run was claimed and is not started here: it is given back soon."""
+        self._returns.append(key)
+        self._settle_soon()
+
+    def _settle_soon(self) -> None:
+        # Checked after the append: either settle() has not begun, or it has set None before it empties the queue, and then
+        # this asks again. Two threads that both find None wake the loop twice, which is harmless.
+        if self._settle_at is None:
+            self._settle_at = self.engine.clock.micros() + SETTLE_WITHIN
+            self.engine.wake_before(self._settle_at)
+
+    def renew(self, ticket: Ticket) -> bool:
+        """Extend the lapsed lease of a run that is about to start. False: it is not this scheduler's any more."""
+        try:
+            gone = self.extend([ticket])
+        except Exception as exc:
+            # Whether it is still ours cannot be known: it is not started, and somebody runs or reports it when the store is back.
+            self.engine.logger.warning(
+                'Run of job "%s" is not started: its lease is over, and job store "%s" cannot be asked: %s',
+                ticket.key.job_id,
+                self.alias,
+                exc,
+            )
+            self.returned(ticket.key)
+            return False
+        if gone:
+            self.tickets.pop(ticket.key.run, None)
+            self.engine.logger.warning(
+                'Run of job "%s" is not started: its lease was over, and another scheduler has recovered it',
+                ticket.key.job_id,
+            )
+            return False
+        return True
+
+    def extend(self, tickets: Sequence[Ticket]) -> list[RunKey]:
+        """Extend the leases of runs; answers those that are no longer this scheduler's."""
+        clock, lease = self.engine.clock, self.engine.lease
+        missing: list[RunKey] = []
+        ordered = sorted(tickets, key=lambda ticket: ticket.key.job_id)
+        for place in range(0, len(ordered), BATCH):
+            batch = ordered[place : place + BATCH]
+            start = clock.monotonic()
+            gone = self.store.extend_leases(
+                [ticket.key for ticket in batch], clock.micros() + int(lease * 1_000_000)
+            )
+            lost = {key.run for key in gone}
+            for ticket in batch:
+                if ticket.key.run not in lost:
+                    ticket.deadline = start + lease
+            missing += gone
+        return missing
+
+    # -- what is to be done ----------------------------------------------------------------------------------------
+
+    def must_settle(self, now: int) -> bool:
+        """Whether runs have ended that are to be written now: when they are due, or when a look comes first anyway."""
+        if not self._ended and not self._returns:
+            return False
+        if now < self.retry_at:
+            return False
+        return now >= (self._settle_at or 0) or self.must_look(now) or not self.store.shared
+
+    def must_look(self, now: int) -> bool:
+        """Whether something may be due."""
+        return now >= self.look_at and now >= self.retry_at
+
+    def must_recover(self, now: int) -> bool:
+        """Whether it is time to search for runs whose owner is gone."""
+        return self.store.shared and now >= self.recover_at
+
+    def next_time(self, may_claim: bool) -> int | None:
+        """µs UTC: when there is something to do here; None if nothing is known."""
+        times = [self.look_at] if may_claim else []
+        if self._ended or self._returns:
+            times.append(self._settle_at or 0)
+        return max(min(times), self.retry_at) if times else None
+
+    def open_tickets(self) -> list[Ticket]:
+        """The runs that have not ended."""
+        return [ticket for ticket in list(self.tickets.values()) if not ticket.done]
+
+
+def _take(queue: deque[T]) -> list[T]:
+    """Up to a batch from the left of a queue to which others append."""
+    taken: list[T] = []
+    while queue and len(taken) < BATCH:
+        taken.append(queue.popleft())
+    return taken

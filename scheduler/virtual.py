@@ -1,0 +1,124 @@
+"""`VirtualScheduler`: the real engine in virtual time, for tests of schedules: a year passes in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar
+
+from ..events import ManualClock
+from ..triggers.instants import from_micros, to_micros
+from .base import BaseScheduler
+from .configuration import DEFAULT_PREFIX
+from .engine import Engine
+from .errors import SchedulerNotRunningError
+from .loop import Call, Loop
+
+
+class VirtualScheduler(BaseScheduler):
+    """A scheduler whose time passes when you say so, on the same engine, stores and triggers as the others.
+
+    >>> scheduler = VirtualScheduler(start=datetime(2026, 1, 1, tzinfo=UTC))
+    >>> scheduler.start()
+    >>> job = scheduler.add_job(print, "interval", hours=6, args=["tick"])
+    >>> scheduler.advance(timedelta(days=365))   # prints "tick" 1,460 times
+
+    Jobs run inline, one after the other, in the thread that advances the time; every run on the way happens, in order, at its time exactly. Not
+    to be advanced by two threads at once, nor by a job.
+    """
+
+    default_executor: ClassVar[str] = "debug"
+    front_end_options: ClassVar[frozenset[str]] = frozenset({"start"})
+
+    def __init__(
+        self, gconfig: Mapping[str, Any] | None = None, start: datetime | None = None, **options: Any
+    ) -> None:
+        """`start` is the time at which the clock begins (the present, for None); a `ManualClock` may be given as `clock` instead."""
+        if "clock" in options:
+            if start is not None:
+                raise TypeError("give either start or clock: a clock has its own time")
+            self._manual_clock = options.pop("clock")
+            if not isinstance(self._manual_clock, ManualClock):
+                raise TypeError(f"a VirtualScheduler needs a ManualClock, got {self._manual_clock!r}")
+        else:
+            self._manual_clock = ManualClock(start)
+        self._loop: Loop | None = None
+        self._advancing = self._woken = False
+        super().__init__(gconfig, **options)
+
+    def configure(
+        self, gconfig: Mapping[str, Any] | None = None, prefix: str | None = DEFAULT_PREFIX, **options: Any
+    ) -> None:
+        super().configure(gconfig, prefix, **{"timezone": UTC, **options, "clock": self._manual_clock})
+
+    @property
+    def now(self) -> datetime:
+        """The present, in the scheduler's zone."""
+        return from_micros(self._manual_clock.micros(), self.timezone)
+
+    def advance(self, duration: timedelta) -> None:
+        """Let time pass, and run everything that is due on the way, up to and including its end."""
+        self.advance_to(self.now + duration)
+
+    def advance_to(self, time: datetime) -> None:
+        """Let time pass until `time` (naive: in the scheduler's zone). Raises ValueError if that has passed."""
+        if time.tzinfo is None:
+            time = time.replace(tzinfo=self.timezone)
+        target = to_micros(time)
+        if target < self._manual_clock.micros():
+            raise ValueError(f"time does not run backwards: it is {self.now}, and was to be {time}")
+        if self._advancing:
+            raise RuntimeError("the time is being advanced already; a job or a listener cannot advance it")
+        if self._loop is None or not self.running:
+            raise SchedulerNotRunningError
+        self._advancing = True
+        try:
+            self._drive(self._loop, target)
+        finally:
+            self._advancing = False
+
+    def _drive(self, loop: Loop, target: int) -> None:
+        """Run the loop until it would wait beyond the target."""
+        clock = self._manual_clock
+        answer: Any = None
+        failure: Exception | None = None
+        self._woken = False
+        try:
+            while True:
+                # The first send goes on behind the wait at which the last advance ended.
+                command = loop.send(answer) if failure is None else loop.throw(failure)
+                answer = failure = None
+                if isinstance(command, Call):
+                    try:
+                        answer = command.step()
+                    except Exception as exc:
+                        failure = exc
+                elif self._woken:
+                    self._woken = (
+                        False  # a job or a listener changed something: look again, at the same moment
+                    )
+                else:
+                    now = clock.micros()
+                    until = now + round(command.seconds * 1_000_000)
+                    clock.advance(timedelta(microseconds=min(until, target) - now))
+                    self._woken = False  # the clock has woken us, too, and we are awake
+                    if until > target:
+                        return
+        except StopIteration:
+            self._loop = None  # a job has shut the scheduler down
+
+    def _run(self, loop: Loop) -> None:
+        # The first command is a wait of nothing: the loop begins when time is first advanced.
+        self._loop = loop
+
+    def _new_engine(self, paused: bool) -> Engine:
+        engine = super()._new_engine(paused)
+        # Nobody sets this clock, and no other process works in this time: what is due next is known.
+        engine.max_wait, engine.polls = 1e9, False
+        return engine
+
+    def _wake(self) -> None:
+        self._woken = True
+
+    def _join(self) -> None:
+        self._loop = None
