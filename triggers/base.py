@@ -97,7 +97,7 @@ class InstantTrigger(BaseTrigger):
         self = cls.__new__(cls)
         try:
             self.__setstate__(state)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not the state of {cls.__name__}: {state!r} ({error!r})") from error
         return self
 
@@ -145,6 +145,14 @@ def check_version(trigger: InstantTrigger, state: Mapping[str, Any], known: int)
             f"the state of {type(trigger).__name__} has version {version!r}, and this release of mainspring knows {known}: "
             "it was stored by another release"
         )
+
+
+def state_integer(state: Mapping[str, Any], name: str) -> int | None:
+    """The integer or None that a stored state has by that name; TypeError for anything else."""
+    value = state[name]
+    if value is None or type(value) is int:
+        return value
+    raise TypeError(f"{name} must be an integer or null, not {value!r}")
 
 
 def check_jitter(jitter: float | None) -> float | None:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple, Self
 
 from . import civil
-from .base import InstantTrigger, check_arguments, check_jitter, check_version, put
+from .base import InstantTrigger, check_arguments, check_jitter, check_version, put, state_integer
 from .cron_fields import FIELD_NAMES, CronExpressionError, CronField, parse_field
 from .crontab import parse_crontab
 from .instants import (
@@ -185,8 +185,11 @@ class CronTrigger(InstantTrigger):
         unknown = set(fields).difference(FIELD_NAMES)
         if unknown or days not in ("both", "either"):
             raise ValueError(f"the state of a cron trigger is not understood: {unknown or days!r}")
-        compiled = _compile(tuple(fields.get(name) for name in FIELD_NAMES), days == "either")
-        self._fill(compiled, state["start"], state["end"], as_zone(state["timezone"]), state["jitter"])
+        values = [fields.get(name) for name in FIELD_NAMES]
+        texts = tuple([None if value is None else _text(i, value) for i, value in enumerate(values)])
+        start, end = state_integer(state, "start"), state_integer(state, "end")
+        jitter = check_jitter(state["jitter"])
+        self._fill(_compile(texts, days == "either"), start, end, as_zone(state["timezone"]), jitter)
 
     def _fill(
         self, compiled: _Compiled, start: int | None, end: int | None, zone: tzinfo, jitter: float | None

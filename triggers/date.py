@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import date, datetime, tzinfo
 from typing import Any, ClassVar, Self
 
-from .base import InstantTrigger, check_arguments, check_version, put
+from .base import InstantTrigger, check_arguments, check_version, put, state_integer
 from .instants import as_zone, format_instant, from_micros, optional_instant, to_micros, zone_name
 
 __all__ = ["DateTrigger"]
@@ -87,7 +87,7 @@ class DateTrigger(InstantTrigger):
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         check_version(self, state, 1)
-        put(self, "_run", state["run_date"])
+        put(self, "_run", state_integer(state, "run_date"))
         put(self, "_settled", bool(state["settled"]))
         put(self, "timezone", as_zone(state["timezone"]))
 

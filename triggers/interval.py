@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import Any, ClassVar, Self
 
-from .base import InstantTrigger, check_arguments, check_jitter, check_version, put
+from .base import InstantTrigger, check_arguments, check_jitter, check_version, put, state_integer
 from .instants import (
     LAST_INSTANT,
     as_zone,
@@ -170,14 +170,15 @@ class IntervalTrigger(InstantTrigger):
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         check_version(self, state, 1)
-        if state["interval"] <= 0:
-            raise ValueError(f"the state of an interval trigger has an interval of {state['interval']} µs")
-        put(self, "_step", _shared(state["interval"]))
-        put(self, "_start", state["start"])
-        put(self, "_end", LAST_INSTANT if state["end"] is None else state["end"])
+        step, end = state_integer(state, "interval"), state_integer(state, "end")
+        if step is None or step <= 0:
+            raise ValueError(f"the state of an interval trigger has an interval of {step} µs")
+        put(self, "_step", _shared(step))
+        put(self, "_start", state_integer(state, "start"))
+        put(self, "_end", LAST_INSTANT if end is None else end)
         put(self, "_settled", bool(state["settled"]))
         put(self, "timezone", as_zone(state["timezone"]))
-        put(self, "jitter", state["jitter"])
+        put(self, "jitter", check_jitter(state["jitter"]))
 
     def _started(self, start: int) -> Self:
         """This trigger with a settled start."""

@@ -28,9 +28,7 @@ def as_zone(value: tzinfo | str | None) -> tzinfo:
     try:
         return _zone(value)
     except TypeError:
-        # Only hashing raises it for a tzinfo: dateutil's zones cannot be hashed, and so not be looked up in the cache.
-        if not isinstance(value, tzinfo):
-            raise
+        # dateutil's zones cannot be hashed, and so not be looked up in the cache; what is no zone at all raises it again.
         return _zone.__wrapped__(value)
 
 
@@ -79,9 +77,11 @@ def _zone(value: tzinfo | str) -> tzinfo:
         return local_zone()
     if name is not None:
         return _named(name)
-    offset = value.utcoffset(None)
-    if offset is not None and type(value).__module__.partition(".")[0] in ("dateutil", "pytz"):
-        return _fixed(offset)
+    if _library(value) in ("dateutil", "pytz"):
+        # Theirs answer for no moment at all if it is the same for every moment.
+        offset = value.utcoffset(None)
+        if offset is not None:
+            return _fixed(offset)
     raise ValueError(
         f"the time zone {value!r} has no name under which it could be stored: give a name such as 'Europe/Berlin', "
         "a zoneinfo.ZoneInfo made from a name, or a datetime.timezone"
@@ -90,7 +90,7 @@ def _zone(value: tzinfo | str) -> tzinfo:
 
 def _name_of(zone: tzinfo) -> str | None:
     """The IANA name of a zoneinfo, pytz or dateutil zone, if it has one."""
-    library = type(zone).__module__.partition(".")[0]
+    library = _library(zone)
     if isinstance(zone, ZoneInfo):
         return zone.key
     if library == "pytz":
@@ -114,6 +114,10 @@ def _name_of(zone: tzinfo) -> str | None:
     return None
 
 
+def _library(zone: tzinfo) -> str:
+    return type(zone).__module__.partition(".")[0]
+
+
 def _named(name: str) -> tzinfo:
     fixed = _FIXED.fullmatch(name)
     if fixed:
@@ -131,6 +135,7 @@ def _named(name: str) -> tzinfo:
         ) from error
 
 
+@lru_cache(maxsize=512)
 def _fixed(offset: timedelta) -> tzinfo:
     if offset.microseconds:
         raise ValueError(f"a time zone's offset must be whole seconds, got {offset!r}")

@@ -1,0 +1,91 @@
+"""Instants and datetimes, exactly; and dates as people write them."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mainspring.triggers.instants import FIRST_INSTANT, LAST_INSTANT, from_micros, parse_date, to_micros
+
+BERLIN = ZoneInfo("Europe/Berlin")
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@given(
+    st.integers(FIRST_INSTANT, LAST_INSTANT),
+    st.sampled_from([UTC, BERLIN, ZoneInfo("Pacific/Apia"), timezone(timedelta(hours=-11, minutes=-30))]),
+)
+def test_there_and_back_exactly(instant: int, zone: Any) -> None:
+    moment = from_micros(instant, zone)
+    assert moment.tzinfo is zone
+    assert to_micros(moment) == instant
+    assert (moment.astimezone(UTC) - EPOCH) // timedelta(microseconds=1) == instant
+
+
+def test_both_passes_of_an_overlap() -> None:
+    first, second = (to_micros(datetime(2026, 10, 25, 2, 30, tzinfo=BERLIN, fold=fold)) for fold in (0, 1))
+    assert second - first == 3_600_000_000
+    assert (from_micros(first, BERLIN).fold, from_micros(second, BERLIN).fold) == (0, 1)
+
+
+@pytest.mark.parametrize("value", [EPOCH.replace(tzinfo=None), date(2026, 1, 1), "2026-01-01", None])
+def test_only_aware_datetimes_are_moments(value: Any) -> None:
+    with pytest.raises(ValueError, match="with a time zone"):
+        to_micros(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("2026-11-22", "2026-11-22T00:00:00+01:00"),
+        ("2026-7-2", "2026-07-02T00:00:00+02:00"),
+        (" 2026-11-22 05:00:00 ", "2026-11-22T05:00:00+01:00"),
+        ("2026-11-22T05:00:00", "2026-11-22T05:00:00+01:00"),
+        ("2026-11-22 5:00:00.25", "2026-11-22T05:00:00.250000+01:00"),
+        ("2026-11-22 05:00:00.000001", "2026-11-22T05:00:00.000001+01:00"),
+        ("2026-11-22T05:00:00Z", "2026-11-22T05:00:00+00:00"),
+        ("2026-11-22T05:00:00-03:30", "2026-11-22T05:00:00-03:30"),
+        (date(2026, 7, 2), "2026-07-02T00:00:00+02:00"),
+        (datetime(2026, 11, 22, 5, tzinfo=UTC).replace(tzinfo=None), "2026-11-22T05:00:00+01:00"),
+        (datetime(2026, 11, 22, 5, tzinfo=UTC), "2026-11-22T05:00:00+00:00"),
+        # The one does not exist, the other exists twice.
+        ("2026-03-29 02:30:00", "2026-03-29T02:30:00+01:00"),
+        ("2026-10-25 02:30:00", "2026-10-25T02:30:00+02:00"),
+    ],
+)
+def test_dates_as_people_write_them(value: Any, expected: str) -> None:
+    assert parse_date(value, BERLIN).isoformat() == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "now",
+        "2026",
+        "2026-11",
+        "2026-13-01",
+        "2026-02-29",
+        "2026-11-22 25:00:00",
+        "2026-11-22 05:00:00+1",
+        "2026-11-22 05:00:00 Europe/Berlin",
+        "22.11.2026",
+        "2026-11-22x",
+        "٢٠٢٦-11-22",
+        "2026-11-22T05:00:00+25:00",
+    ],
+)
+def test_what_is_no_date_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a date") as caught:
+        parse_date(text, BERLIN)
+    assert repr(text) in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [5, 5.5, None, b"2026-01-01", timedelta(1)])
+def test_other_types_are_refused(value: Any) -> None:
+    with pytest.raises(TypeError, match="expected a datetime, a date or a text"):
+        parse_date(value, BERLIN)
