@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from heapq import heapify, heappop, heappush
 from threading import Lock
-from typing import Final
+from typing import Any, Final
 
 from . import edits, transitions
 from .errors import ConflictingIdError
@@ -39,6 +39,13 @@ class MemoryJobStore(RecordJobStore):
         self._lock = Lock()
         self._stored: dict[str, Job] = {}
         self._heaps: dict[str, list[tuple[int, str]]] = {}
+
+    def start(self, scheduler: Any, alias: str) -> None:
+        super().start(scheduler, alias)
+        with self._lock:
+            # Jobs of an earlier start stay, and may now be another scheduler's.
+            for job in self._stored.values():
+                job._scheduler, job._jobstore_alias = scheduler, alias
 
     # -- primitives ------------------------------------------------------------------------------------------------
 

@@ -41,7 +41,7 @@ class OwnedRecords:
     """The records of a store of jobs, as far as the store does not keep them. Thread-safe.
 
     The store is read under no lock (restoring jobs imports the user's modules), and written under one. So that nothing is written that was
-    made from an outdated reading, every write counts up `_writes`, and who read before it reads again.
+    made from an outdated reading, every write counts up `_writes` when it is done, and who began to read before that reads again.
     """
 
     def __init__(self, store: BaseJobStore) -> None:
@@ -63,12 +63,22 @@ class OwnedRecords:
         raise JobRestoreError(f"job {job_id!r} is changed faster than it can be read")
 
     def read_all(self) -> list[Record]:
-        jobs = self._store.get_all_jobs()
-        with self._lock:
-            return [self._record(job) for job in jobs]
+        for _ in range(_TRIES):
+            writes = self._writes
+            jobs = self._store.get_all_jobs()
+            with self._lock:
+                if writes == self._writes:
+                    records = [self._record(job) for job in jobs]
+                    # Jobs may have been removed past us, by `remove_all_jobs` for one; one that runs may only be unreadable now.
+                    running = {job_id: record for job_id, record in self._records.items() if record.runs}
+                    self._records = running | {record.id: record for record in records}
+                    return records
+        raise JobRestoreError("the jobs are changed faster than they can be read")
 
     def overdue_executors(self, now: int) -> set[str]:
-        return {job.executor for job in self._store.get_due_jobs(from_micros(now, self._store._zone))}
+        due = {job.executor for job in self._store.get_due_jobs(from_micros(now, self._store._zone))}
+        with self._lock:
+            return due | {record.executor for record in self._records.values() if _waits(record, now)}
 
     def restore(self, records: Sequence[Record]) -> list[Job | JobRestoreError]:
         jobs: list[Job | JobRestoreError] = []
@@ -82,26 +92,28 @@ class OwnedRecords:
     def insert(self, items: Sequence[tuple[Job, Plan]]) -> None:
         added: list[Job] = []
         with self._lock:
-            self._writes += 1
             try:
                 for job, plan in items:
                     old = self._records.get(job.id)
                     if old is not None and old.state == "ended":
-                        self._store.remove_job(job.id)
-                        self._records.pop(job.id)
+                        self._remove(job.id)
                     job._next_run_time = plan.next_run_time
-                    job._jobstore_alias = self._store._alias
+                    job._scheduler, job._jobstore_alias = self._store._scheduler, self._store._alias
                     self._store.add_job(job)
                     added.append(job)
                     self._records[job.id] = job._record = self._new(job, plan)
             except BaseException:
                 # All or none: what this call has added goes again.
                 for job in added:
-                    self._store.remove_job(job.id)
-                    self._records.pop(job.id, None)
+                    try:
+                        self._remove(job.id)
+                    except Exception:  # what went wrong first is what the caller must hear of
+                        self._store._logger.exception('Job "%s" was added and cannot be removed again', job)
                 for job, _ in items:
-                    job._jobstore_alias = None
+                    job._record = job._jobstore_alias = None
                 raise
+            finally:
+                self._writes += 1
 
     def write(self, job_id: str, transition: Callable[[Record], Transition]) -> tuple[Record, Transition]:
         for _ in range(_TRIES):
@@ -118,6 +130,16 @@ class OwnedRecords:
                 return before, after
         raise JobRestoreError(f"job {job_id!r} is changed faster than it can be written")
 
+    def remove(self, job_id: str, incarnation: int | None) -> None:
+        with self._lock:
+            record = self._records.get(job_id)
+            if record is not None and (
+                record.state == "ended" or incarnation not in (None, record.incarnation)
+            ):
+                raise JobLookupError(job_id)
+            self._store.remove_job(job_id)
+            self._forget(job_id)
+
     def claim_due(
         self, now: int, wanted: Wanted, decide: Decide, decided: Sequence[tuple[Record, Due]] = ()
     ) -> ClaimResult:
@@ -128,7 +150,7 @@ class OwnedRecords:
         for job_id in [
             record.id
             for record in list(self._records.values())
-            if self._waits(record, now) and record.id not in jobs
+            if _waits(record, now) and record.id not in jobs
         ]:
             job = self._store.lookup_job(job_id)
             if job is not None:
@@ -163,17 +185,23 @@ class OwnedRecords:
                         continue
                 room[job.executor] -= self._claim(job, before, decide, due, now, result)
                 writes = self._writes
-        wake = self._store.get_next_run_time()
-        instant = None if wake is None else to_micros(wake)
-        times = [
-            record.wake_at
-            for record in list(self._records.values())
-            if record.wake_at is not None and record.wake_at > now
-        ]
-        if instant is not None and instant > now:
-            times.append(instant)
-        result.wake_at = min(times, default=None)
+        result.wake_at = self._wake_at(now, wanted)
         return result
+
+    def _wake_at(self, now: int, wanted: Wanted) -> int | None:
+        """The earliest time after now at which something is due; it may be another executor's, which costs one look for nothing."""
+        with self._lock:
+            times = [record.wake_at for record in self._records.values() if record.executor in wanted]
+        wake = self._store.get_next_run_time()
+        if wake is not None:
+            instant = to_micros(wake)
+            times.append(instant)
+            if instant <= now:
+                # What is overdue (nobody has its executor, or there was no room) hides what comes behind it.
+                jobs = self._store.get_all_jobs()
+                times += [job._next_run_time for job in jobs if job.executor in wanted]
+        later = [time for time in times if time is not None and time > now]
+        return min(later, default=None)
 
     def _claim(
         self, job: Job, before: Record, decide: Decide, due: Due | None, now: int, result: ClaimResult
@@ -213,13 +241,15 @@ class OwnedRecords:
             if outcome.job_id not in self._records:
                 continue
             try:
-                _, after = self._write_runs(outcome.job_id, finish)
+                before, after = self._write_runs(outcome.job_id, finish)
             except JobLookupError:
                 continue
             if found is not None:
                 result.found.append((outcome.job_id, found))
             if after is Written.DELETED:
                 result.removed.append(outcome.job_id)
+            elif after is not None and after.state == "parked" and before.state != "parked":
+                result.parked.append((outcome.job_id, after.reason or ""))
         return result
 
     def give_back(self, keys: Sequence[RunKey]) -> None:
@@ -234,35 +264,48 @@ class OwnedRecords:
     def _write_runs(
         self, job_id: str, transition: Callable[[Record], Transition]
     ) -> tuple[Record, Transition]:
-        """A change of runs, which the store does not keep: it is asked only if the job goes with them."""
+        """A change of runs, which the store does not keep: it is asked only if the job's schedule changes or ends with them."""
         with self._lock:
             before = self._records.get(job_id)
             if before is None:
                 raise JobLookupError(job_id)
             after = transition(before)
             if after is Written.DELETED:
-                self._forget(job_id)
-                self._store.remove_job(job_id)
-            elif after is not None:
-                self._records[job_id] = after
-            return before, after
+                if not self._remove(job_id):
+                    raise JobLookupError(job_id)
+                return before, after
+            if after is None or after.next_run_time == before.next_run_time:
+                self._records[job_id] = after or before
+                return before, after
+        return self.write(job_id, transition)
 
     def _put(self, job: Job, before: Record, after: Transition) -> None:
         """Write a record under the lock: what the store keeps of it first, so that nothing is remembered that it refused."""
         if after is None:
             return
-        self._writes += 1
         if after is Written.DELETED:
-            self._store.remove_job(job.id)
-            self._forget(job.id)
+            self._remove(job.id)
             return
         if isinstance(after.payload, Job):
             job._adopt(after.payload)
             after = replace(after, payload=None)
         job._next_run_time = after.next_run_time
         job._scheduler, job._jobstore_alias = self._store._scheduler, self._store._alias
-        self._store.update_job(job)
+        try:
+            self._store.update_job(job)
+        finally:
+            self._writes += 1
         self._records[job.id] = job._record = after
+
+    def _remove(self, job_id: str) -> bool:
+        """Take a job out of the store; False if it went past us before, by `remove_all_jobs` for one."""
+        try:
+            self._store.remove_job(job_id)
+            there = True
+        except JobLookupError:
+            there = False
+        self._forget(job_id)
+        return there
 
     def _forget(self, job_id: str) -> None:
         self._writes += 1
@@ -278,7 +321,7 @@ class OwnedRecords:
         if record is None:
             record = self._new(job, Plan(time, time, "paused" if time is None else "active"))
         elif record.next_run_time != time or record.executor != job.executor:
-            state = record.state if time is None else "active"
+            state = "active" if time is not None else "paused" if record.state == "active" else record.state
             fire_time = record.fire_time if record.next_run_time == time else time
             changed = replace(
                 record, next_run_time=time, fire_time=fire_time, state=state, executor=job.executor
@@ -307,5 +350,7 @@ class OwnedRecords:
         sealed = transitions.seal(record, self._store.owner.stamp())
         return sealed if isinstance(sealed, Record) else record
 
-    def _waits(self, record: Record, now: int) -> bool:
-        return any(run.state == "waiting" and not run.blocked and run.due <= now for run in record.runs)
+
+def _waits(record: Record, now: int) -> bool:
+    """Whether a waiting run of the record is due, whatever its schedule says."""
+    return any(run.state == "waiting" and not run.blocked and run.due <= now for run in record.runs)

@@ -152,13 +152,18 @@ def finish(record: Record, outcome: Outcome, stamp: str) -> tuple[Transition, Ru
 
 
 def extend(record: Record, keys: Collection[RunKey], until: int, stamp: str) -> Transition:
-    """Move the ends of leases to `until`, never back. Runs that are no longer claimed by that owner stay as they are."""
+    """Move the ends of leases to `until`, never back. Runs that are no longer claimed by that owner stay as they are.
+
+    A run that was claimed without a lease (its store belongs to one process) gets none: nobody would ever recover it, and its
+    record would look due for ever.
+    """
     wanted = {(key.run, key.owner, key.incarnation) for key in keys}
     runs = tuple(
         replace(run, lease_until=until)
         if run.state == "claimed"
         and (run.run, run.owner, record.incarnation if run.incarnation is None else run.incarnation) in wanted
-        and (run.lease_until is None or run.lease_until < until)
+        and run.lease_until is not None
+        and run.lease_until < until
         else run
         for run in record.runs
     )
