@@ -1,0 +1,85 @@
+"""Every program in the README and in docs/ runs as it stands there, and prints what the block behind it says."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.docs.blocks import ROOT, Program, as_pattern, blocks, pages, programs
+
+CHECKOUT = ROOT / "tests" / "checkout"
+PROGRAMS = [program for page in pages() for program in programs(page)]
+
+# Every kind of block there is; another one is a slip that would keep a program from being run.
+KINDS = {"python", "python no-run", "text", "sh", ""}
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=str)
+def test_the_program_runs_and_prints_what_is_said(program: Program, tmp_path: Path) -> None:
+    script = tmp_path / "program.py"
+    # Empty lines before it, so that a traceback names the line of the page.
+    script.write_text("\n" * program.block.line + program.block.text, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, script.name],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT), "TZ": "UTC"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, f"{program}:\n{done.stdout}{done.stderr}"
+    if program.prints is not None:
+        pattern = as_pattern(program.prints)
+        assert pattern.fullmatch(done.stdout.strip()), f"{program} printed:\n{done.stdout}{done.stderr}"
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_every_block_is_of_a_known_kind(page: Path) -> None:
+    assert {block.info for block in blocks(page)} <= KINDS
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_links_to_files_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_files_that_are_named_exist(page: Path) -> None:
+    """A page that explains the source by file and function must not outlive them."""
+    text = page.read_text(encoding="utf-8")
+    named = set(
+        re.findall(
+            r"`((?:scheduler|jobstores|triggers|executors|events|examples|benchmarks|tests)/[\w/.]*)", text
+        )
+    )
+    for name in named:
+        assert (ROOT / name.rstrip(".")).exists(), f"{page.name} names {name}"
+
+
+def test_there_are_programs_to_run() -> None:
+    assert len(PROGRAMS) >= 12
+    assert any(program.block.page == "README.md" for program in PROGRAMS)
+
+
+def test_the_tests_are_run_as_the_readme_says() -> None:
+    """The README's second command is the one that .ci/run ends with."""
+    commands = [block.text for block in blocks(ROOT / "README.md") if block.info == "sh"]
+    assert any(re.search(r"^\.venv/bin/python -m pytest$", text, re.MULTILINE) for text in commands)
+    assert "check pytest\n" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+def test_a_program_that_prints_something_else_is_noticed(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "```python\nprint(1)\n```\n\nPrints:\n\n```text\n1 ... 3\n```\n\n```python no-run\n1/0\n```\n"
+    )
+    (program,) = programs(page)
+    assert program.prints == "1 ... 3\n"
+    assert as_pattern(program.prints).fullmatch("1 and 2\nand 3")
+    assert not as_pattern(program.prints).fullmatch("1\n")
