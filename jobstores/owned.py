@@ -144,49 +144,46 @@ class OwnedRecords:
         self, now: int, wanted: Wanted, decide: Decide, decided: Sequence[tuple[Record, Due]] = ()
     ) -> ClaimResult:
         result = ClaimResult()
-        prepared = {record.id: (record, due) for record, due in decided}
+        holds = {record.id: (record, due) for record, due in decided}
         writes = self._writes
-        jobs = {job.id: job for job in self._store.get_due_jobs(from_micros(now, self._store._zone))}
-        for job_id in [
-            record.id
-            for record in list(self._records.values())
-            if _waits(record, now) and record.id not in jobs
-        ]:
-            job = self._store.lookup_job(job_id)
-            if job is not None:
-                jobs[job_id] = job
+        failed: Exception | None = None
         room = dict(wanted)
-        for job in jobs.values():
-            if job.executor not in room:
-                continue
-            if room[job.executor] <= 0:
+        for job in self._due_jobs(now):
+            if room.get(job.executor, 1) <= 0:
                 result.more = True
+            if room.get(job.executor, 0) <= 0:
                 continue
             with self._lock:
                 if writes != self._writes:
                     # Somebody wrote since the jobs were read: what is left is read again.
                     result.more = True
                     break
-                before = self._record(job)
-                due = None
-                if (
-                    calls_user_code(job.trigger)
-                    and before.state == "active"
-                    and (before.next_run_time or now + 1) <= now
-                ):
-                    record, due = prepared.get(job.id, (None, None))
-                    if (
-                        record is None
-                        or due is None
-                        or record.revision != before.revision
-                        or due.fire_time != before.fire_time
-                    ):
-                        result.deferred.append(before)
-                        continue
-                room[job.executor] -= self._claim(job, before, decide, due, now, result)
+                try:
+                    room[job.executor] -= self._claim(job, decide, holds.get(job.id), now, result)
+                except Exception as exc:  # one job that the store does not take must not keep the others
+                    failed = exc
                 writes = self._writes
-        result.wake_at = self._wake_at(now, wanted)
+        try:
+            result.wake_at = self._wake_at(now, wanted)
+        except Exception as exc:
+            failed = exc
+        if failed is not None:
+            if not (result.claims or result.skipped or result.parked or result.removed):
+                raise failed
+            # What was written has to be started and told; the failure is met again by the next claim.
+            self._store._logger.warning("Error claiming jobs: %s", failed, exc_info=failed)
+            result.more = True
         return result
+
+    def _due_jobs(self, now: int) -> list[Job]:
+        """What the store has due, and the jobs that have a waiting run due, whatever their schedule says."""
+        jobs = self._store.get_due_jobs(from_micros(now, self._store._zone))
+        due = {job.id for job in jobs}
+        with self._lock:
+            waiting = [
+                record.id for record in self._records.values() if _waits(record, now) and record.id not in due
+            ]
+        return jobs + [job for job_id in waiting if (job := self._store.lookup_job(job_id)) is not None]
 
     def _wake_at(self, now: int, wanted: Wanted) -> int | None:
         """The earliest time after now at which something is due; it may be another executor's, which costs one look for nothing."""
@@ -204,9 +201,16 @@ class OwnedRecords:
         return min(later, default=None)
 
     def _claim(
-        self, job: Job, before: Record, decide: Decide, due: Due | None, now: int, result: ClaimResult
+        self, job: Job, decide: Decide, hold: tuple[Record, Due] | None, now: int, result: ClaimResult
     ) -> int:
         """Decide one job and write it, under the lock; answers how much of the executor's room it takes."""
+        before = self._record(job)
+        due: Due | None = None
+        if calls_user_code(job.trigger) and transitions.is_due(before, now):
+            if hold is None or not transitions.still_holds(before, hold):
+                result.deferred.append(before)
+                return 1
+            due = hold[1]
         decision = decide(before, job, due)
         if transitions.changes_nothing(before, decision):
             return 0

@@ -16,6 +16,7 @@ from typing import Final, Literal
 from .record import (
     MAX_LOST_RUNS,
     Decision,
+    Due,
     Outcome,
     ParkedReason,
     Record,
@@ -326,6 +327,18 @@ def end_if_parked_for_loss(record: Record) -> Record:
     if any(run.state == "lost" for run in record.runs):
         return record
     return replace(record, state="ended", reason=None)
+
+
+def is_due(record: Record, now: int) -> bool:
+    """Whether the job's next run time has come, so that its trigger is to be asked."""
+    return record.state == "active" and record.next_run_time is not None and record.next_run_time <= now
+
+
+def still_holds(record: Record, prepared: tuple[Record, Due]) -> bool:
+    """Whether what was found of a deferred record is still about the schedule that the record has now."""
+    asked, due = prepared
+    fire_time = record.next_run_time if record.fire_time is None else record.fire_time
+    return asked.revision == record.revision and due.fire_time == fire_time
 
 
 def changes_nothing(record: Record, decision: Decision) -> bool:
