@@ -25,6 +25,7 @@ from mainspring.executors import (
 )
 from mainspring.executors.futures import FuturesExecutor
 from mainspring.executors.pool import ProcessPoolExecutor, ThreadPoolExecutor
+from mainspring.executors.submission import Submission
 
 from tests.executors import fakes
 from tests.executors.fakes import FakeJob, FakeScheduler, FakeTicket, micros, now
@@ -144,7 +145,7 @@ def test_the_end_of_a_run_in_order(executor: BaseExecutor, scheduler: FakeSchedu
 
     def try_again(when: str) -> None:
         try:
-            executor._take_slot(fakes_submission(executor, job))
+            executor._take_slot(another_submission(executor, job))
         except MaxInstancesReachedError:
             seen.append(f"{when}: taken")
         else:
@@ -159,9 +160,7 @@ def test_the_end_of_a_run_in_order(executor: BaseExecutor, scheduler: FakeSchedu
     assert seen == ["ended: taken", "executed: free"]
 
 
-def fakes_submission(executor: BaseExecutor, job: FakeJob) -> Any:
-    from mainspring.executors.submission import Submission
-
+def another_submission(executor: BaseExecutor, job: FakeJob) -> Submission:
     assert executor._where is not None
     return Submission(executor._where, job, job._jobstore_alias, [])
 

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 from mainspring.events import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED
-from mainspring.executors import UnpicklableError, WorkerDiedError, WorkerStartError
+from mainspring.executors import UnpicklableError, WorkerDiedError, WorkerStartError, processes
 from mainspring.executors.pool import ProcessPoolExecutor
 
 from tests.executors import fakes
@@ -93,7 +94,7 @@ def test_a_process_that_dies_ends_its_run_alone_and_is_replaced(
     assert outcome.code == EVENT_JOB_ERROR
     assert isinstance(outcome.exception, WorkerDiedError)
     assert outcome.exception.exitcode == code
-    outcome_matches(str(outcome.exception), text)
+    assert re.search(text, str(outcome.exception))
     assert 'while it ran job "job"' in str(outcome.exception)
     assert ticket.errors == [outcome.exception]
     submit(executor, fakes.pid)
@@ -102,12 +103,6 @@ def test_a_process_that_dies_ends_its_run_alone_and_is_replaced(
     until.touch()
     assert scheduler.outcome().retval == "done"
     assert neighbour.errors == [None]
-
-
-def outcome_matches(text: str, pattern: str) -> None:
-    import re
-
-    assert re.search(pattern, text), text
 
 
 def test_a_death_is_the_outcome_of_the_run_times_that_are_left(
@@ -165,8 +160,6 @@ def test_two_thousand_runs_with_random_deaths_have_one_outcome_each(
 
     def killer() -> None:
         while not stop.wait(0.2):
-            from mainspring.executors import processes
-
             victims = [process._process.pid for process in tuple(processes._alive)]
             if victims:
                 try:
@@ -409,6 +402,25 @@ print(scheduler.outcome().retval)
 executor.shutdown()"""
     done = run(program(tmp_path, body))
     assert (done.returncode, done.stdout, done.stderr) == (0, "__mp_main__\n", "")
+
+
+def test_ctrl_c_is_blocked_while_a_process_starts(tmp_path: Path) -> None:
+    """Until it ignores SIGINT, that is while it imports the main program, the signal would end it with a traceback."""
+    body = """executor.submit_job(fakes.FakeJob(was_blocked), fakes.now())
+print(scheduler.outcome().retval)
+executor.shutdown()"""
+    guard = """
+import signal
+blocked = signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+def was_blocked():
+    return blocked
+
+if __name__ == "__main__":
+    main()
+"""
+    done = run(program(tmp_path, body, guard))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
 
 
 def test_a_script_without_its_guard_is_told(tmp_path: Path) -> None:
