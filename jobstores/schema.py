@@ -1,16 +1,15 @@
-"""The tables of a job store on an SQL server, their version, and how a row becomes a record and a record a row."""
+"""The tables of a job store on an SQL server, and their version."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
 import sqlalchemy as sa
 
 from .errors import JobStoreError
-from .openruns import dump_runs, load_runs
-from .record import Record, lease_time
+from .rows import INSERTED
 
 SCHEMA_VERSION: Final = 1
 """The version of the tables that this library makes and uses."""
@@ -18,66 +17,7 @@ SCHEMA_VERSION: Final = 1
 MIGRATIONS: Final[dict[int, Callable[[sa.Connection, Schema], None]]] = {}
 """From each older version: what makes its tables those of the next one. Called inside the transaction that writes the version."""
 
-UNREADABLE: Final = 2**31 - 1
-"""The version that a record is given here whose open runs cannot be read: claims pass it over, edits and removal work."""
-
 _logger = logging.getLogger("mainspring.jobstores")
-_reported: set[str] = set()
-
-READ: Final = (
-    "id",
-    "incarnation",
-    "executor",
-    "wake_at",
-    "next_run_time",
-    "fire_time",
-    "state",
-    "runs",
-    "revision",
-    "stamp",
-    "reason",
-    "forgotten",
-    "version",
-)
-"""The columns that passes of the loop read; `payload` comes behind them where it is needed."""
-
-WRITTEN_BY_PASSES: Final = (
-    "wake_at",
-    "next_run_time",
-    "fire_time",
-    "state",
-    "runs",
-    "stamp",
-    "reason",
-    "forgotten",
-    "lease_at",
-)
-"""The columns that a pass changes: an UPDATE of these leaves payload and identity alone."""
-
-WRITTEN_BY_RUNS: Final = ("wake_at", "runs", "stamp", "lease_at")
-"""What changes when a run begins to wait, is extended or ends, and the schedule stays."""
-
-WRITTEN_BY_EDITS: Final = (*WRITTEN_BY_PASSES, "executor", "revision")
-"""What an edit may change beside the payload. `incarnation` and `version` are written once, when the record is."""
-
-INSERTED: Final = (
-    "id",
-    "incarnation",
-    "executor",
-    "wake_at",
-    "next_run_time",
-    "fire_time",
-    "state",
-    "runs",
-    "lease_at",
-    "revision",
-    "stamp",
-    "payload",
-    "reason",
-    "forgotten",
-    "version",
-)
-"""All columns, in the order of the table."""
 
 
 class Schema:
@@ -171,95 +111,3 @@ class Schema:
                 f"knows versions up to {SCHEMA_VERSION}: update mainspring here, or use another tablename"
             )
         return version
-
-
-def to_record(row: Sequence[Any]) -> Record:
-    """The record of a row of `READ`, with the payload behind it or not."""
-    runs, version = row[7], row[12]
-    if runs is None:
-        open_runs: tuple[Any, ...] = ()
-    else:
-        try:
-            open_runs = load_runs(runs)
-        except ValueError:
-            # One damaged row must not stop all others, nor fill the log at every pass.
-            if row[0] not in _reported:
-                _reported.add(row[0])
-                _logger.exception(
-                    "The open runs of job %r cannot be read: it is not run until somebody edits or removes it",
-                    row[0],
-                )
-            open_runs, version = (), UNREADABLE
-    return Record(
-        row[0],
-        row[1],
-        row[2],
-        row[3],
-        row[4],
-        row[5],
-        row[6],
-        open_runs,
-        row[8],
-        row[9],
-        row[13] if len(row) > 13 else None,
-        row[10],
-        row[11],
-        version,
-    )
-
-
-def pass_row(record: Record) -> tuple[Any, ...]:
-    """The values of `WRITTEN_BY_PASSES`, and the id."""
-    runs = record.runs
-    return (
-        record.wake_at,
-        record.next_run_time,
-        record.fire_time,
-        record.state,
-        dump_runs(runs) if runs else None,
-        record.stamp,
-        record.reason,
-        record.forgotten,
-        lease_time(runs) if runs else None,
-        record.id,
-    )
-
-
-def runs_row(record: Record) -> tuple[Any, ...]:
-    """The values of `WRITTEN_BY_RUNS`, and the id."""
-    runs = record.runs
-    return (
-        record.wake_at,
-        dump_runs(runs) if runs else None,
-        record.stamp,
-        lease_time(runs) if runs else None,
-        record.id,
-    )
-
-
-def edit_row(record: Record) -> tuple[Any, ...]:
-    """The values of `WRITTEN_BY_EDITS`, the payload if there is one, and the id."""
-    *values, job_id = pass_row(record)
-    values += (record.executor, record.revision)
-    return (*values, job_id) if record.payload is None else (*values, record.payload, job_id)
-
-
-def new_row(record: Record) -> tuple[Any, ...]:
-    """The values of `INSERTED`."""
-    return (
-        record.id,
-        record.incarnation,
-        record.executor,
-        record.wake_at,
-        record.next_run_time,
-        record.fire_time,
-        record.state,
-        dump_runs(record.runs),
-        lease_time(record.runs),
-        record.revision,
-        record.stamp,
-        record.payload,
-        record.reason,
-        record.forgotten,
-        record.version,
-    )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import warnings
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 try:
@@ -19,23 +20,20 @@ from ..triggers.instants import from_micros, to_micros
 from . import edits, transitions
 from .database import Database, Stamps, UncertainWriteError
 from .dialects import Dialect
-from .errors import ConflictingIdError, TransientJobError
+from .errors import ConflictingIdError, JobStoreError, TransientJobError
 from .job import Job
 from .openruns import load_runs
 from .owner import Owner, is_gone
-from .record import FORMAT_VERSION, Decision, Record, RunKey, Transition, Wanted, Written
+from .record import Decision, Record, RunKey, Transition, Wanted, Written
 from .recordstore import Applied, Choice, RecordJobStore, Won
+from .recordtable import PAGE, Change, RecordTable
 from .references import is_main_reference, resolve_reference
-from .schema import Schema, edit_row, new_row, pass_row, runs_row, to_record
+from .schema import Schema
 from .serializer import Serializer
 from .sqlite import SYNCHRONOUS, SQLite
-from .statements import IDS_AT_ONCE, Statements
 
 DIALECTS: Final[dict[str, type[SQLite]]] = {dialect.name: dialect for dialect in (SQLite,)}
 """The servers that are supported, by SQLAlchemy's name."""
-
-PAGE: Final = 1_000
-"""At most so many due records are read at once."""
 
 FIRST_LOOK: Final = 16
 """So many due records are read to see whether there is anything to be written."""
@@ -43,8 +41,11 @@ FIRST_LOOK: Final = 16
 LOOK_FOR_DEAD_OWNERS: Final = 5_000_000
 """µs between two searches for runs whose owner is gone before their lease has ended."""
 
+MAX_RECENT: Final = 20_000
+"""About so many records with open runs are kept as they were written."""
+
 _LATEST: Final = 2**63 - 1
-_BEFORE_ALL: Final = (-(2**63), "")
+_TRIES: Final = 20
 
 
 class SQLAlchemyJobStore(RecordJobStore):
@@ -76,7 +77,7 @@ class SQLAlchemyJobStore(RecordJobStore):
         owned = given is None
         dialect: Dialect = _dialect(chosen.url)(chosen, owned=owned, synchronous=synchronous.upper())
         self._database = Database(chosen, dialect, owned)
-        self._sql = Statements(self._schema, chosen.dialect)
+        self._table = RecordTable(self._schema, chosen.dialect)
         self.shared = dialect.shared
         self.poll_interval = _positive("poll_interval", poll_interval) if self.shared else None
         if owned and not self.shared:
@@ -84,6 +85,7 @@ class SQLAlchemyJobStore(RecordJobStore):
             weakref.finalize(self, chosen.dispose)
         self._looked_for_dead_at: int | None = None
         self._in_doubt: list[RunKey] = []
+        self._recent: dict[str, Record] = {}
         self._warned: set[str] = set()
 
     @property
@@ -111,6 +113,7 @@ class SQLAlchemyJobStore(RecordJobStore):
 
     def own(self, owner: Owner, lease: int) -> None:
         super().own(owner, lease)
+        self._recent.clear()
         self._looked_for_dead_at = None
 
     # -- jobs and payloads ---------------------------------------------------------------------------------------------
@@ -140,136 +143,113 @@ class SQLAlchemyJobStore(RecordJobStore):
     # -- reading -------------------------------------------------------------------------------------------------------
 
     def _read(self, job_ids: Sequence[str] | None, payload: bool = True) -> list[Record]:
-        if job_ids is not None:
-            return self._database.reading(lambda connection: self._found(connection, job_ids, payload))
-        sql = self._sql.read_all(payload)
-        return self._database.reading(
-            lambda connection: [to_record(row) for row in connection.exec_driver_sql(sql)]
-        )
-
-    def _found(self, connection: sa.Connection, job_ids: Sequence[str], payload: bool) -> list[Record]:
-        return [to_record(row) for row in self._rows(connection, job_ids, payload)]
-
-    def _rows(self, connection: sa.Connection, job_ids: Sequence[str], payload: bool) -> Iterator[Any]:
-        """The rows of some ids, read in chunks of a few sizes only, so that the driver knows the statements."""
-        for start in range(0, len(job_ids), IDS_AT_ONCE):
-            chunk = tuple(job_ids[start : start + IDS_AT_ONCE])
-            size = 1 if len(chunk) == 1 else 16 if len(chunk) <= 16 else IDS_AT_ONCE
-            chunk += chunk[-1:] * (size - len(chunk))
-            yield from connection.exec_driver_sql(self._sql.read(payload, size), chunk).fetchall()
-
-    def _stamps(self, connection: sa.Connection, job_ids: list[str]) -> dict[str, str]:
-        return {record.id: record.stamp for record in self._found(connection, job_ids, False)}
+        if job_ids is None:
+            return self._database.reading(lambda connection: self._table.every(connection, payload))
+        return self._database.reading(lambda connection: self._table.some(connection, job_ids, payload))
 
     def get_due_jobs(self, now: datetime) -> list[Job]:
         limit = to_micros(now)
-        rows = self._database.reading(
-            lambda connection: connection.exec_driver_sql(self._sql.due_jobs, (limit,)).fetchall()
-        )
-        return self._shown(map(to_record, rows))
+        return self._shown(self._database.reading(lambda connection: self._table.due_jobs(connection, limit)))
 
     def get_next_run_time(self) -> datetime | None:
-        time = self._database.reading(
-            lambda connection: connection.exec_driver_sql(self._sql.next_run_time).scalar()
-        )
+        time = self._database.reading(self._table.next_run_time)
         return None if time is None else from_micros(time, self._zone)
 
     def overdue_executors(self, now: int) -> set[str]:
-        return self._database.reading(
-            lambda connection: {
-                row[0] for row in connection.exec_driver_sql(self._sql.overdue_executors, (now,))
-            }
-        )
+        return self._database.reading(lambda connection: self._table.overdue_executors(connection, now))
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
     def _insert(self, records: Sequence[Record], stamp: str) -> None:
-        if not records:
-            return
         ids = [record.id for record in records]
 
         def step(connection: sa.Connection) -> tuple[None, Stamps | None]:
-            existing = {record.id: record for record in self._found(connection, ids, False)}
+            existing = {record.id: record for record in self._table.some(connection, ids)}
             added = []
             for record in records:
                 after = edits.add(existing.get(record.id), record, stamp)
                 if after is None:
                     raise ConflictingIdError(record.id)
                 if after is not Written.DELETED:
-                    added.append(new_row(after))
-            if existing:
-                connection.exec_driver_sql(self._sql.delete, [(job_id,) for job_id in existing])
-            if added:
-                connection.exec_driver_sql(self._sql.insert, added)
-            written: dict[str, tuple[str | None, str | None]] = {row[0]: (None, stamp) for row in added}
-            for job_id, record in existing.items():
-                written[job_id] = (record.stamp, stamp if job_id in written else None)
-            return None, written or None
+                    added.append(after)
+            self._table.write(connection, [(record, None) for record in existing.values()])
+            self._table.insert(connection, added)
+            before = {record.id: record.stamp for record in existing.values()}
+            return None, {record.id: (before.get(record.id), stamp) for record in added} or None
 
-        self._database.writing(step, self._stamps)
+        if ids:
+            self._database.writing(step, self._table.stamps)
 
     def _apply(self, changes: Sequence[tuple[str, Callable[[Record], Transition]]]) -> list[Applied | None]:
         if not changes:
             return []
-        ids = [*dict.fromkeys(job_id for job_id, _ in changes)]
+        ids = [*dict.fromkeys([job_id for job_id, _ in changes])]
+        known = self._known(ids)
+        for _ in range(_TRIES):
+            step = partial(self._apply_step, changes, ids, known)
+            applied, written = self._database.writing(step, self._table.stamps)
+            if applied is not None:
+                self._remember(written)
+                return applied
+            known = None
+        raise JobStoreError(f"{self._database}: the records are changed faster than they can be written")
 
-        def step(connection: sa.Connection) -> tuple[list[Applied | None], Stamps | None]:
-            found = {record.id: record for record in self._found(connection, ids, False)}
-            current: dict[str, Record | None] = dict(found)
-            applied: list[Applied | None] = []
-            touched: dict[str, None] = {}
-            for job_id, transition in changes:
-                before = current.get(job_id)
-                if before is None:
-                    applied.append(None)
-                    continue
-                after = transition(before)
-                applied.append(Applied(before, after))
-                if after is not None:
-                    current[job_id] = None if after is Written.DELETED else after
-                    touched[job_id] = None
-            return applied, self._written(
-                connection, [(found[job_id], current[job_id]) for job_id in touched]
-            )
+    def _apply_step(
+        self,
+        changes: Sequence[tuple[str, Callable[[Record], Transition]]],
+        ids: Sequence[str],
+        known: dict[str, Record] | None,
+        connection: sa.Connection,
+    ) -> tuple[tuple[list[Applied | None] | None, list[Change]], Stamps | None]:
+        """The transitions, on records that are read or, if they are known, on those: then with None as answer if one is outdated.
 
-        return self._database.writing(step, self._stamps)
-
-    def _written(
-        self, connection: sa.Connection, pairs: Sequence[tuple[Record, Record | None]]
-    ) -> Stamps | None:
-        """Write what has become of records, each with the narrowest statement that does it."""
-        sql = self._sql
-        batches: dict[str, list[tuple[Any, ...]]] = {}
-        for before, after in pairs:
-            if after is None:
-                statement, row = sql.delete, (before.id,)
-            elif after.payload is not None:
-                statement, row = sql.write_edit_and_payload, edit_row(after)
-            elif after.revision != before.revision or after.executor != before.executor:
-                statement, row = sql.write_edit, edit_row(after)
-            elif (
-                after.state != before.state
-                or after.next_run_time != before.next_run_time
-                or after.fire_time != before.fire_time
-                or after.reason != before.reason
-                or after.forgotten != before.forgotten
-            ):
-                statement, row = sql.write_pass, pass_row(after)
-            else:
-                statement, row = sql.write_runs, runs_row(after)
-            batches.setdefault(statement, []).append(row)
-        for statement, rows in batches.items():
-            connection.exec_driver_sql(statement, rows)
-        return {
-            before.id: (before.stamp, None if after is None else after.stamp) for before, after in pairs
-        } or None
+        That nothing is to be done is believed only of what was read.
+        """
+        found = (
+            {record.id: record for record in self._table.some(connection, ids)} if known is None else known
+        )
+        applied: list[Applied | None] = []
+        current: dict[str, Record | None] = {}
+        for job_id, transition in changes:
+            before = current[job_id] if job_id in current else found.get(job_id)
+            after = None if before is None else transition(before)
+            if after is not None:
+                current[job_id] = None if after is Written.DELETED else after
+            elif known is not None:
+                return (None, []), None
+            applied.append(None if before is None else Applied(before, after))
+        if not current:
+            return (applied, []), None
+        written: list[Change] = [(found[job_id], after) for job_id, after in current.items()]
+        stamps = self._table.write(connection, written)
+        return (applied if stamps is not None else None, written), stamps
 
     def _clear(self) -> None:
         def step(connection: sa.Connection) -> tuple[None, Stamps]:
-            connection.exec_driver_sql(self._sql.clear)
+            self._table.clear(connection)
             return None, {}
 
         self._database.writing(step)
+
+    def _known(self, job_ids: Sequence[str]) -> dict[str, Record] | None:
+        """The records of these ids as this store wrote them last, if it knows of all; None, if not."""
+        recent = self._recent
+        known = {job_id: recent[job_id] for job_id in job_ids if job_id in recent}
+        return known if len(known) == len(job_ids) else None
+
+    def _remember(self, written: Sequence[Change]) -> None:
+        """Keep the records with open runs that were written: their runs' ends are written next, and nearly always before anything else.
+
+        Then they need not be read again. Whether one is still as it was kept, its stamp tells when it is written.
+        """
+        recent = self._recent
+        if len(recent) > MAX_RECENT:
+            recent.clear()
+        for before, after in written:
+            if after is None or not after.runs or after.payload is not None or after.stamp == before.stamp:
+                recent.pop(before.id, None)
+            else:
+                recent[before.id] = after
 
     # -- claims --------------------------------------------------------------------------------------------------------
 
@@ -280,66 +260,64 @@ class SQLAlchemyJobStore(RecordJobStore):
             # Claims of which it could not be found out whether they were written: nobody here knows of their runs.
             self.give_back(self._in_doubt)
             self._in_doubt = []
-        won, pending = self._database.reading(lambda connection: self._look(connection, now, wanted, choose))
-        if not pending:
-            return won
-
-        def step(connection: sa.Connection) -> tuple[Won, Stamps | None]:
-            nonlocal won
+        look = partial(self._look, now, wanted, choose)
+        won, anything = self._database.reading(look)
+        for _ in range(_TRIES if anything else 0):
             won = Won()
-            for alias in wanted:
-                records = self._due(connection, alias, now, min(max(wanted[alias], 0) + 1, PAGE))
-                self._sift(won, records, wanted[alias], now, choose, stamp)
-            pairs = [(before, None if after is Written.DELETED else after) for before, _, after in won.rows]
-            written = self._written(connection, pairs)
-            won.wake_at = self._next_wake(connection, [*wanted], now)
-            return won, written
-
-        try:
-            return self._database.writing(step, self._stamps)
-        except UncertainWriteError:
-            self._in_doubt += [
-                RunKey(after.id, after.incarnation, run.run, self.owner.name)
-                for before, _, after in won.rows
-                if isinstance(after, Record)
-                for run in after.runs
-                if run not in before.runs and run.state == "claimed"
-            ]
-            raise
+            step = partial(self._claim_step, now, wanted, choose, stamp, won)
+            try:
+                written = self._database.writing(step, self._table.stamps)
+            except UncertainWriteError:
+                self._doubt(won)
+                raise
+            if written is not None:
+                self._remember(written)
+                return won
+        return won
 
     def _look(
-        self, connection: sa.Connection, now: int, wanted: Wanted, choose: Callable[[Record], Choice]
+        self, now: int, wanted: Wanted, choose: Callable[[Record], Choice], connection: sa.Connection
     ) -> tuple[Won, bool]:
         """What is due, without writing: all that is to be said of it, and whether there is anything to be written."""
         won = Won()
-        aliases = [*wanted]
-        row: Any = connection.exec_driver_sql(self._sql.first_wake(len(aliases)), tuple(aliases)).fetchone()
+        wakes = self._table.first_wakes(connection, [*wanted])
         due = [
             alias
-            for alias, wake_at in zip(aliases, row, strict=True)
+            for alias, wake_at in zip(wanted, wakes, strict=True)
             if wake_at is not None and wake_at <= now
         ]
         if not due:
-            won.wake_at = min((wake_at for wake_at in row if wake_at is not None), default=None)
+            won.wake_at = min((wake_at for wake_at in wakes if wake_at is not None), default=None)
             return won, False
         for alias in due:
-            records = self._due(connection, alias, now, FIRST_LOOK)
+            records = self._table.due(connection, alias, now, FIRST_LOOK)
             if self._sift(won, records, wanted[alias], now, choose, None):
                 return won, True
-        won.wake_at = self._next_wake(connection, aliases, now)
+        won.wake_at = self._table.next_wake(connection, wanted, now)
         return won, False
 
-    def _due(self, connection: sa.Connection, alias: str, now: int, size: int) -> Iterator[Record]:
-        """The due records of an executor in the order of the index, page after page behind the last one that was read."""
-        last = _BEFORE_ALL
-        while True:
-            rows = connection.exec_driver_sql(self._sql.due, (alias, now, *last, size)).fetchall()
-            for row in rows:
-                yield to_record(row)
-            if len(rows) < size:
-                return
-            last = (rows[-1][3], rows[-1][0])
-            size = PAGE
+    def _claim_step(
+        self,
+        now: int,
+        wanted: Wanted,
+        choose: Callable[[Record], Choice],
+        stamp: str,
+        won: Won,
+        connection: sa.Connection,
+    ) -> tuple[list[Change] | None, Stamps | None]:
+        """Fill `won`. Answers what was written, None if it is to be done again."""
+        won.rows, won.deferred, won.more = [], [], False
+        for alias, room in wanted.items():
+            records = self._table.due(connection, alias, now, min(max(room, 0) + 1, PAGE))
+            self._sift(won, records, room, now, choose, stamp)
+        written: list[Change] = [
+            (before, None if after is Written.DELETED else after) for before, _, after in won.rows
+        ]
+        stamps = self._table.write(connection, written)
+        if stamps is None:
+            return None, None
+        won.wake_at = self._table.next_wake(connection, wanted, now)
+        return written, stamps or None
 
     def _sift(
         self,
@@ -357,7 +335,7 @@ class SQLAlchemyJobStore(RecordJobStore):
                 won.more = True
                 break
             choice = choose(record)
-            if choice is None or record.version > FORMAT_VERSION:
+            if choice is None:
                 continue
             if not isinstance(choice, Decision):
                 won.deferred.append(record)
@@ -376,10 +354,15 @@ class SQLAlchemyJobStore(RecordJobStore):
                 won.more = True  # a backlog of which only a part was skipped
         return False
 
-    def _next_wake(self, connection: sa.Connection, aliases: list[str], now: int) -> int | None:
-        parameters = tuple(value for alias in aliases for value in (alias, now))
-        row: Any = connection.exec_driver_sql(self._sql.next_wake(len(aliases)), parameters).fetchone()
-        return min((wake_at for wake_at in row if wake_at is not None), default=None)
+    def _doubt(self, won: Won) -> None:
+        """Note the runs of a claim that may have been written: they are given back as soon as the store can be reached."""
+        self._in_doubt += [
+            RunKey(after.id, after.incarnation, run.run, self.owner.name)
+            for before, _, after in won.rows
+            if isinstance(after, Record)
+            for run in after.runs
+            if run.state == "claimed" and run not in before.runs
+        ]
 
     # -- recovery ------------------------------------------------------------------------------------------------------
 
@@ -390,27 +373,26 @@ class SQLAlchemyJobStore(RecordJobStore):
             until, size = _LATEST, _LATEST if last is None else PAGE
         else:
             until, size = now - transitions.RECOVERY_MARGIN, PAGE
-        rows = self._database.reading(
-            lambda connection: connection.exec_driver_sql(self._sql.leased, (until, size)).fetchall()
-        )
+        leased = self._database.reading(lambda connection: self._table.leased(connection, until, size))
         gone: dict[str, bool] = {self.owner.name: False}
-        expired = []
-        for job_id, text in rows:
-            try:
-                runs = load_runs(text)
-            except ValueError:
-                continue  # reported where it is read as a record
-            for run in runs:
-                if run.state != "claimed" or run.owner is None or run.lease_until is None:
-                    continue
-                if run.owner not in gone:
-                    gone[run.owner] = is_gone(run.owner)
-                if run.owner != self.owner.name and (
-                    gone[run.owner] or run.lease_until + transitions.RECOVERY_MARGIN <= now
-                ):
-                    expired.append(job_id)
-                    break
-        return expired
+        return [job_id for job_id, runs in leased if self._may_be_over(runs, now, gone)]
+
+    def _may_be_over(self, text: str, now: int, gone: dict[str, bool]) -> bool:
+        """Whether one of the runs is somebody else's who is gone, or whose lease is over; `gone` keeps what was found of owners."""
+        try:
+            runs = load_runs(text)
+        except ValueError:
+            return False  # reported where it is read as a record
+        for run in runs:
+            if run.state != "claimed" or run.owner is None or run.lease_until is None:
+                continue
+            if run.owner not in gone:
+                gone[run.owner] = is_gone(run.owner)
+            if run.owner != self.owner.name and (
+                gone[run.owner] or run.lease_until + transitions.RECOVERY_MARGIN <= now
+            ):
+                return True
+        return False
 
 
 def _dialect(url: sa.URL) -> type[SQLite]:

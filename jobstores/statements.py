@@ -12,7 +12,8 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from .schema import INSERTED, READ, WRITTEN_BY_EDITS, WRITTEN_BY_PASSES, WRITTEN_BY_RUNS, Schema
+from .rows import INSERTED, READ, WRITTEN_BY_EDITS, WRITTEN_BY_PASSES, WRITTEN_BY_RUNS
+from .schema import Schema
 
 IDS_AT_ONCE: Final = 256
 """So many ids go into one `IN (…)`: far below every server's limit of parameters."""
@@ -36,7 +37,9 @@ class Statements:
         self.write_runs = self._update(WRITTEN_BY_RUNS)
         self.write_edit = self._update(WRITTEN_BY_EDITS)
         self.write_edit_and_payload = self._update((*WRITTEN_BY_EDITS, "payload"))
-        self.delete = self._text(table.delete().where(columns.id == bound("key")), "key")
+        self.delete = self._text(
+            table.delete().where(columns.id == bound("key"), columns.stamp == bound("seen")), "key", "seen"
+        )
         self.clear = self._text(table.delete())
 
         # executor, now, the last page's wake_at and id, how many
@@ -148,11 +151,14 @@ class Statements:
         return sa.select(*(self._table.c[name] for name in names))
 
     def _update(self, names: Sequence[str]) -> str:
-        """An UPDATE of these columns by id."""
+        """An UPDATE of these columns by id and the stamp that was seen: one that somebody has written since stays as it is."""
         values: list[Any] = [(self._table.c[name], sa.bindparam(f"new_{name}")) for name in names]
         key: Any = sa.bindparam("key")
-        statement = self._table.update().where(self._table.c.id == key).ordered_values(*values)
-        return self._text(statement, *(f"new_{name}" for name in names), "key")
+        seen: Any = sa.bindparam("seen")
+        statement = self._table.update().where(self._table.c.id == key, self._table.c.stamp == seen)
+        return self._text(
+            statement.ordered_values(*values), *(f"new_{name}" for name in names), "key", "seen"
+        )
 
     def _text(self, statement: sa.ClauseElement, *names: str) -> str:
         """The statement as text for the driver, which takes the values of these names as a tuple in this order."""
