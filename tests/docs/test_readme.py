@@ -49,19 +49,6 @@ def test_links_to_files_lead_somewhere(page: Path) -> None:
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
-@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
-def test_files_that_are_named_exist(page: Path) -> None:
-    """A page that explains the source by file and function must not outlive them."""
-    text = page.read_text(encoding="utf-8")
-    named = set(
-        re.findall(
-            r"`((?:scheduler|jobstores|triggers|executors|events|examples|benchmarks|tests)/[\w/.]*)", text
-        )
-    )
-    for name in named:
-        assert (ROOT / name.rstrip(".")).exists(), f"{page.name} names {name}"
-
-
 def test_there_are_programs_to_run() -> None:
     assert len(PROGRAMS) >= 12
     assert any(program.block.page == "README.md" for program in PROGRAMS)
