@@ -50,7 +50,7 @@ class BaseExecutor(ABC):
         self._slots: dict[tuple[str, str], int] = {}  # (job store, job id) -> slots taken
         self._submitted: dict[
             str, list[Submission]
-        ] = {}  # job id -> handed over by _do_submit_job, not ended
+        ] = {}  # job id -> what _do_submit_job got and has not ended
 
     def start(self, scheduler: Any, alias: str) -> None:
         """Called by the scheduler when it starts, or when the executor is added to a running one. May follow a shutdown."""

@@ -102,7 +102,7 @@ class _ProcessWorker:
         messages = [first]
         replay(submission, lambda: messages.pop() if messages else process.receive())
         if process.tasks == self._pool._tasks:
-            self.close()
+            process.dismiss()
 
     def _hand_over(self, request: bytes, submission: Submission) -> tuple["_Process", Message]:
         """Give `request` to a process. Returns it with its first message, before which the run has not begun.
@@ -140,7 +140,7 @@ class _Process:
 
     def __init__(self, pool: ProcessPoolExecutor, name: str) -> None:
         self.tasks = 0
-        self._ready = self._begun = False
+        self._ready = self._begun = self._dismissed = False
         self._job = ""
         options = pool._pool_kwargs
         args = (options.get("initializer"), options.get("initargs", ()))
@@ -158,7 +158,8 @@ class _Process:
             _alive.add(self)
 
     def alive(self) -> bool:
-        return self in _alive and bool(self._process.is_alive())
+        """Whether it can take another request, as far as one can see from here."""
+        return self in _alive and not self._dismissed and bool(self._process.is_alive())
 
     def send(self, request: bytes, job: str) -> None:
         """Hand a request over. WorkerDiedError if nobody is there to take it."""
@@ -203,14 +204,19 @@ class _Process:
         """Have the process end when it is idle, as it is when its thread calls this; kill it if it does not."""
         if self not in _alive:
             return
-        try:
-            self._pipe.send(None)
-        except OSError:
-            pass  # it is gone already
+        self.dismiss()
         if not pipes.wait([self._process.sentinel], PATIENCE):
             self._process.kill()
         self._exit_code()
         self._forget()
+
+    def dismiss(self) -> None:
+        """Tell the process to end when it is idle. Does not wait for that: the outcome of its last run comes first."""
+        self._dismissed = True
+        try:
+            self._pipe.send(None)
+        except OSError:
+            pass  # it is gone already
 
     def kill(self) -> None:
         try:

@@ -4,6 +4,7 @@ A job may call `shutdown()`: its own run must not be waited for, and two such ru
 whichever executors they run. So every thread that is inside a shutdown is listed here, and who waits leaves those out.
 """
 
+import os
 import threading
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
@@ -56,3 +57,15 @@ def something_ended() -> None:
     """A worker or a run has ended: have those who wait look again."""
     with _changed:
         _changed.notify_all()
+
+
+def _forget_after_fork() -> None:
+    """None of the threads that wait came along into a forked child, and one of them may have held the lock."""
+    global _changed
+    _changed = threading.Condition()
+    _inside.clear()
+    _acting_for.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_after_fork)

@@ -39,12 +39,26 @@ class Crew:
     def __init__(self) -> None:
         self.queue: SimpleQueue[Submission | None] = SimpleQueue()  # None: one worker has to go
         self.threads: set[threading.Thread] = set()
+        self.gone: list[threading.Thread] = []  # those that work no more, and are about to end
         self.closed = False
+        self.submitted = 0
+        self.tallies: list[
+            list[int]
+        ] = []  # what each thread is done with; each is written by its thread alone
         # All are guarded by the pool's lock, except that `queue` is its own master.
+
+    def outstanding(self) -> int:
+        """How many submissions wait or keep a thread busy: longer than their slot, since a thread publishes events, too."""
+        return self.submitted - sum(tally[0] for tally in self.tallies)
 
     def rests(self, inside: Any) -> bool:
         """Whether no thread works any more, apart from those that are `inside` a shutdown."""
         return all(thread.ident in inside for thread in tuple(self.threads))
+
+    def join(self) -> None:
+        """Wait for the last instructions of the threads that are gone."""
+        for thread in tuple(self.gone):
+            thread.join()
 
 
 class WorkerPool(DirectExecutor):
@@ -81,9 +95,11 @@ class WorkerPool(DirectExecutor):
                 crew.closed = True
                 for _ in crew.threads:
                     crew.queue.put(None)
-            crews = tuple(self._crews)
+            crews = (crew, *self._crews)
         if wait:
             wait_until(lambda inside: all(crew.rests(inside) for crew in crews))
+            for crew in crews:
+                crew.join()
 
     def free_slots(self) -> int:
         """How many more runs would start at once; 0 while the pool is not running."""
@@ -115,6 +131,7 @@ class WorkerPool(DirectExecutor):
                 dismissals += 1
             else:
                 drained.append(submission)
+        crew.submitted -= len(drained)
         for _ in range(dismissals):
             crew.queue.put(None)
         return drained
@@ -126,9 +143,14 @@ class WorkerPool(DirectExecutor):
         with self._lock:
             if crew.closed:
                 self._not_running()
-            # `open` counts this one too: if there are as many threads, one of them is idle, or about to be.
-            if len(crew.threads) < self._max_workers and len(crew.threads) < submission.where.open:
-                hired = self._hire(crew)
+            crew.submitted += 1
+            # If there are as many threads as submissions (this one too), one of them is idle.
+            if len(crew.threads) < self._max_workers and len(crew.threads) < crew.outstanding():
+                try:
+                    hired = self._hire(crew)
+                except BaseException:
+                    crew.submitted -= 1
+                    raise
             crew.queue.put(submission)
         if not hired:
             self._logger.warning("Could not start another worker; %d go on alone", len(crew.threads))
@@ -159,6 +181,8 @@ class WorkerPool(DirectExecutor):
         worker = self._make_worker(name)
         work = worker.perform
         get = crew.queue.get
+        tally = [0]
+        crew.tallies.append(tally)
         try:
             while (submission := get()) is not None:
                 try:
@@ -170,6 +194,7 @@ class WorkerPool(DirectExecutor):
                 except BaseException as exc:
                     # Not the job's, which `work` keeps in: the engine's, or raised through by a listener.
                     self._rescue(submission, exc)
+                tally[0] += 1
                 del submission  # an idle worker keeps nothing of its last run alive
         finally:
             worker.close()
@@ -189,6 +214,7 @@ class WorkerPool(DirectExecutor):
     def _leave(self, crew: Crew) -> None:
         with self._lock:
             crew.threads.discard(threading.current_thread())
+            crew.gone.append(threading.current_thread())
             if not crew.threads and crew in self._crews:
                 self._crews.remove(crew)
         something_ended()

@@ -2,7 +2,7 @@
 
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -52,13 +52,22 @@ def workers(prefix: str = "mainspring-alias-") -> set[str]:
     return {thread.name for thread in threading.enumerate() if thread.name.startswith(prefix)}
 
 
+def until(true: Callable[[], bool]) -> None:
+    """Wait for what comes about without a signal."""
+    for _ in range(int(fakes.TIMEOUT * 100)):
+        if true():
+            return
+        threading.Event().wait(0.01)
+    raise AssertionError(f"not so after {fakes.TIMEOUT} s")
+
+
 def test_threads_start_when_needed_and_are_used_again(scheduler: FakeScheduler, gate: Gate) -> None:
     executor = started(scheduler, 3)
     assert workers() == set()
     for _ in range(5):
         executor.submit_job(FakeJob(fakes.thread_name), now())
-        # The event comes after the slot, so the thread that ran it counts as idle again.
         assert scheduler.outcome().retval == "mainspring-alias-0"
+        until(lambda: executor._crew.outstanding() == 0)  # the thread is idle a moment after the event
     for _ in range(4):
         executor.submit_job(FakeJob(gate), now())
     for _ in range(3):
@@ -68,6 +77,26 @@ def test_threads_start_when_needed_and_are_used_again(scheduler: FakeScheduler, 
     gate.let_go.set()
     executor.shutdown()
     assert workers() == set()
+
+
+def test_a_listener_that_takes_long_does_not_hold_up_other_runs(scheduler: FakeScheduler) -> None:
+    executor = started(scheduler, 2)
+    told, go_on = threading.Event(), threading.Event()
+
+    def linger(event: Any) -> None:
+        if event.job_id == "first":
+            told.set()
+            assert go_on.wait(fakes.TIMEOUT)
+
+    scheduler.listeners.add(linger, EVENT_JOB_EXECUTED)
+    executor.submit_job(FakeJob(fakes.nothing, id="first"), now())
+    assert told.wait(fakes.TIMEOUT)
+    assert executor.free_slots() == 2  # the slot is free, but not the thread
+    scheduler.outcome()
+    executor.submit_job(FakeJob(fakes.nothing, id="second"), now())
+    assert scheduler.outcome().job_id == "second"
+    go_on.set()
+    executor.shutdown()
 
 
 def test_free_slots_waiting_and_withdraw(scheduler: FakeScheduler, gate: Gate) -> None:
@@ -144,12 +173,7 @@ def test_an_idle_worker_keeps_nothing_alive(scheduler: FakeScheduler) -> None:
     scheduler.outcome()
     scheduler.events.clear()
     del held
-    for _ in range(int(fakes.TIMEOUT * 100)):  # the event comes a moment before the worker is idle
-        if gone() is None:
-            break
-        threading.Event().wait(0.01)
-    else:
-        pytest.fail("the worker still holds its last run")
+    until(lambda: gone() is None)  # the thread is idle a moment after the event
     executor.shutdown()
 
 
