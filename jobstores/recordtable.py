@@ -16,6 +16,7 @@ from .rows import (
     new_row,
     pass_row,
     runs_row,
+    to_full_record,
     to_record,
 )
 from .schema import Schema
@@ -27,7 +28,7 @@ PAGE: Final = 1_000
 Change: TypeAlias = "tuple[Record, Record | None]"
 """A record as it was read, and what it becomes; None: it goes."""
 
-_BEFORE_ALL: Final = (-(2**63), "")
+_BEFORE_ALL: Final = -(2**63)
 
 
 class RecordTable:
@@ -54,12 +55,13 @@ class RecordTable:
             size = 1 if len(chunk) == 1 else 16 if len(chunk) <= 16 else IDS_AT_ONCE
             chunk += chunk[-1:] * (size - len(chunk))
             rows = connection.exec_driver_sql(self._sql.read(payload, size), chunk)
-            records += map(to_record, rows.fetchall())
+            records += map(to_full_record if payload else to_record, rows.fetchall())
         return records
 
     def every(self, connection: sa.Connection, payload: bool) -> list[Record]:
         """All records."""
-        return [to_record(row) for row in connection.exec_driver_sql(self._sql.read_all(payload))]
+        rows = connection.exec_driver_sql(self._sql.read_all(payload))
+        return [*map(to_full_record if payload else to_record, rows)]
 
     def stamps(self, connection: sa.Connection, job_ids: Sequence[str]) -> dict[str, str]:
         """The stamps of the records of these ids that there are."""
@@ -70,14 +72,19 @@ class RecordTable:
 
         The first page has `size` rows. What is written meanwhile may or may not be seen.
         """
-        last = _BEFORE_ALL
+        wake_at = _BEFORE_ALL
         while True:
-            rows = connection.exec_driver_sql(self._sql.due, (alias, now, *last, size)).fetchall()
+            rows = connection.exec_driver_sql(self._sql.due_after, (alias, wake_at, now, size)).fetchall()
             yield from map(to_record, rows)
             if len(rows) < size:
                 return
-            last = (rows[-1][3], rows[-1][0])
             size = PAGE
+            full = True
+            while full:  # the rest of those with the same wake_at
+                wake_at, seq = rows[-1][3], rows[-1][-1]
+                rows = connection.exec_driver_sql(self._sql.due_at, (alias, wake_at, seq, size)).fetchall()
+                yield from map(to_record, rows)
+                full = len(rows) == size
 
     def first_wakes(self, connection: sa.Connection, aliases: Sequence[str]) -> list[int | None]:
         """The earliest `wake_at` of each of these executors."""
@@ -102,7 +109,7 @@ class RecordTable:
 
     def due_jobs(self, connection: sa.Connection, now: int) -> list[Record]:
         """The records, with their payload, whose next run time has come."""
-        return [to_record(row) for row in connection.exec_driver_sql(self._sql.due_jobs, (now,))]
+        return [to_full_record(row) for row in connection.exec_driver_sql(self._sql.due_jobs, (now,))]
 
     def next_run_time(self, connection: sa.Connection) -> int | None:
         """The earliest next run time."""

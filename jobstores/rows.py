@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from .openruns import dump_runs, load_runs
@@ -72,7 +73,7 @@ INSERTED: Final = (
 
 
 def to_record(row: Sequence[Any]) -> Record:
-    """The record of a row of `READ`, with the payload behind it or not."""
+    """The record of a row that begins with the columns of `READ`, without its payload."""
     runs, version = row[7], row[12]
     if runs is None:
         open_runs: tuple[Any, ...] = ()
@@ -99,11 +100,17 @@ def to_record(row: Sequence[Any]) -> Record:
         open_runs,
         row[8],
         row[9],
-        row[13] if len(row) > 13 else None,
+        None,
         row[10],
         row[11],
         version,
     )
+
+
+def to_full_record(row: Sequence[Any]) -> Record:
+    """The record of a row of `READ` and the payload."""
+    record = to_record(row)
+    return replace(record, payload=row[13])
 
 
 def delete_row(before: Record, after: Record) -> tuple[Any, ...]:

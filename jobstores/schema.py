@@ -30,7 +30,10 @@ class Schema:
         self.records = sa.Table(
             tablename,
             metadata,
-            sa.Column("id", sa.Unicode(255), primary_key=True),
+            # Where the row lies: records that were added together lie together, and are claimed in this order. Claiming what is
+            # due at the same moment in the order of random ids would touch every page of the table, over and over.
+            sa.Column("seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+            sa.Column("id", sa.Unicode(255), nullable=False, unique=True),
             sa.Column("incarnation", sa.BigInteger, nullable=False),
             sa.Column("executor", sa.Unicode(255), nullable=False),
             sa.Column("wake_at", sa.BigInteger),
@@ -56,7 +59,7 @@ class Schema:
                 f"{sorted(missing)[0]!r}): give the job store another tablename"
             )
         if not self.records.indexes:
-            self._index("wake", "executor", "wake_at", "id", present="wake_at")
+            self._index("wake", "executor", "wake_at", "seq", present="wake_at")
             self._index("lease", "lease_at", present="lease_at")
         self.versions = sa.Table(
             f"{tablename}_schema",

@@ -42,21 +42,23 @@ class Statements:
         )
         self.clear = self._text(table.delete())
 
-        # executor, now, the last page's wake_at and id, how many
-        self.due = self._text(
-            self._select(payload=False)
-            .where(
-                columns.executor == bound("alias"),
-                columns.wake_at <= bound("now"),
-                sa.tuple_(columns.wake_at, columns.id) > sa.tuple_(bound("after"), bound("after_id")),
-            )
-            .order_by(columns.wake_at, columns.id)
-            .limit(bound("size"))
-            .offset(_NONE),
+        # Pages of due records, with seq behind the other columns. In two statements, since SQLite (3.40) does not use the index to find
+        # its place for the comparison of a pair: what is left of one wake_at (executor, wake_at, the last seq, how many) ...
+        due = self._select(payload=False).add_columns(columns.seq).where(columns.executor == bound("alias"))
+        due = due.order_by(columns.wake_at, columns.seq).limit(bound("size")).offset(_NONE)
+        self.due_at = self._text(
+            due.where(columns.wake_at == bound("at"), columns.seq > bound("after_seq")),
             "alias",
-            "now",
+            "at",
+            "after_seq",
+            "size",
+        )
+        # ... and what comes behind it (executor, the last wake_at, now, how many).
+        self.due_after = self._text(
+            due.where(columns.wake_at > bound("after"), columns.wake_at <= bound("now")),
+            "alias",
             "after",
-            "after_id",
+            "now",
             "size",
         )
         # the latest end of a lease that is of interest, how many
