@@ -114,10 +114,7 @@ class Engine:
     def look_again(self, port: Port | None = None, at: int = 0) -> None:
         """Something has changed in a store (in any, for None): it is to be looked at, not later than `at` (µs UTC). Any thread."""
         for changed in self._ports if port is None else (port,):
-            # Not atomic, and need not be: of two threads that lower it at once one may win, and both wake the loop; the
-            # pass that follows looks at the store and learns its next time from there.
-            if at < changed.look_at:
-                changed.look_at = at
+            changed.ask(at)
         self.wake_before(at)
 
     def wake_before(self, at: int) -> None:
@@ -250,7 +247,7 @@ class Engine:
         if result.more:
             # Either there is room again by now, or the slot that becomes free calls for the next look.
             times.append(now if any(self.wanted(port).values()) else now + RAMP)
-        port.look_at = min(times)
+        port.ask(min(times))
 
     # -- what is found ---------------------------------------------------------------------------------------------
 
@@ -369,6 +366,7 @@ class Engine:
 
     def store_failed(self, port: Port, exc: Exception) -> None:
         """A store raised: it is tried again later, with growing pauses; that is said once."""
+        port.ask(0)  # as soon as it is tried again
         port.failures += 1
         pause = min(self._retry_interval, FIRST_RETRY * 2 ** min(port.failures - 1, 20))
         # A little at random, so that many schedulers do not come back to their server at the same moment.

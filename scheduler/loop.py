@@ -71,6 +71,7 @@ def look_at(engine: Engine, port: Port) -> Loop:
         prepared = yield Call(partial(port.prepare, result.deferred, now))
         engine.quarantined(port, prepared.failed)
         if not engine.may_claim:
+            port.ask(0)
             return
         result = yield Call(partial(port.claim, now, wanted, prepared.decided))
         engine.submit(port, result)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from ..jobstores.base import BaseJobStore
@@ -36,6 +37,9 @@ SETTLE_WITHIN: Final = 20_000
 
 BATCH: Final = 1_000
 """So many outcomes or leases at most go into one write."""
+
+NEVER: Final = 1 << 62
+"""µs: later than any time that is asked for."""
 
 RECOVER_EVERY: Final = 1_000_000
 """µs between two searches for runs whose owner is gone."""
@@ -95,7 +99,8 @@ class Port:
         self.alias = alias
         self.store = store
         self.look_at = 0
-        """µs UTC: when something may be due there."""
+        """µs UTC: when something may be due there; lowered by whoever writes to the store, see `ask`."""
+        self._look_lock = Lock()
         self.recover_at = 0
         self.retry_at = 0
         """µs UTC: when the store is tried again after it failed."""
@@ -147,6 +152,12 @@ class Port:
                 self.tickets.pop(key.run, None)
         return result
 
+    def ask(self, at: int) -> None:
+        """Have the store looked at, not later than `at` (µs UTC). Any thread."""
+        with self._look_lock:
+            if at < self.look_at:
+                self.look_at = at
+
     def recover(self, now: int) -> list[RecoveredRun]:
         """Account for runs whose owner is gone."""
         self.recover_at = now + RECOVER_EVERY
@@ -160,6 +171,8 @@ class Port:
             return decide(record, job, now, random, due)
 
         start = self.engine.clock.monotonic()
+        # Before the store is read: what is asked from here on may have been written behind this claim's back, and must outlast it.
+        self.look_at = NEVER
         result = self.store.claim_due(now, wanted, with_time, decided)
         self.granted_until = start + self.engine.lease
         return result
