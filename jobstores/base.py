@@ -62,7 +62,7 @@ class BaseJobStore(ABC):
     _logger: logging.Logger = logging.getLogger("mainspring.jobstores")
     _owner: Owner | None = None
     _lease: int = 30_000_000
-    _records: OwnedRecords | None = None
+    _owned_records: OwnedRecords | None = None
 
     # -- APScheduler's contract ------------------------------------------------------------------------------------
 
@@ -118,7 +118,7 @@ class BaseJobStore(ABC):
         """Say whose claims these will be, and how many µs a lease lasts. Called before `start`, with a new owner each time."""
         self._owner = owner
         self._lease = lease
-        self._records = None
+        self._owned_records = None
 
     @property
     def owner(self) -> Owner:
@@ -135,6 +135,23 @@ class BaseJobStore(ABC):
         """A record with its job, or None. Ended ones, too. Raises `JobRestoreError` if this process cannot make the job."""
         return self._owned.read(job_id)
 
+    def find_job(self, job_id: str) -> Job | None:
+        """The job of that id as callers get it; None if there is none, or if it has ended and is kept for the runs it has open.
+
+        `lookup_job` and `get_all_jobs` of a store that was written for APScheduler's contract know nothing of that.
+        """
+        found = self.read(job_id)
+        return None if found is None or found[0].state == "ended" else found[1]
+
+    def find_jobs(self) -> list[Job]:
+        """All jobs that have not ended, by next run time; those without one last."""
+        return self._owned.jobs()
+
+    def peek(self, job_id: str) -> Record | None:
+        """A record without its job, so that a job which this process cannot make is found, too."""
+        found = self.read(job_id)
+        return None if found is None else found[0]
+
     def read_all(self) -> list[Record]:
         """All records, without an order; what they need to be shown, not their payload."""
         return self._owned.read_all()
@@ -145,6 +162,10 @@ class BaseJobStore(ABC):
         Raises `JobLookupError` if there is no such record.
         """
         return self._owned.write(job_id, transition)
+
+    def remove(self, job_id: str, incarnation: int | None = None) -> None:
+        """Remove a job by its id, or by a handle, whose incarnation must be the stored one's. Raises `JobLookupError`."""
+        self._owned.remove(job_id, incarnation)
 
     def pack(self, job: Job) -> Any:
         """The job as this store keeps it, for a transition to put into the record. May raise what a serializer raises."""
@@ -190,9 +211,9 @@ class BaseJobStore(ABC):
 
     @property
     def _owned(self) -> OwnedRecords:
-        if self._records is None:
-            self._records = OwnedRecords(self)
-        return self._records
+        if self._owned_records is None:
+            self._owned_records = OwnedRecords(self)
+        return self._owned_records
 
     @property
     def _zone(self) -> tzinfo:

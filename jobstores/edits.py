@@ -34,7 +34,7 @@ def add(existing: Record | None, new: Record, stamp: str) -> Record | Literal[Wr
         )
         # A waiting run of the old incarnation can no longer be run (it was the old job's function): it is listed.
         runs = tuple(
-            replace(run, state="lost", owner=run.owner, lease_until=None) if run.state == "waiting" else run
+            replace(run, state="lost", blocked=False) if run.state == "waiting" else run
             for run in runs
         )
         new = capped(replace(new, runs=runs, forgotten=existing.forgotten))
@@ -52,11 +52,15 @@ def remove(record: Record, incarnation: int | None) -> Transition:
 
 
 def run_now(record: Record, run: Run, stamp: str) -> Transition:
-    """One more waiting run, due at once; the schedule is untouched. It frees a job that was parked because a run was lost."""
+    """One more waiting run, due at once; the schedule is untouched.
+
+    It frees a job that was parked because its only run was lost. One that is parked for anything else may have fire times
+    left, and stays parked beside its run until somebody resumes it: to end it here would delete it behind its owner's back.
+    """
     if record.state == "ended":
         return None
     after = with_runs(record, (*record.runs, run))
-    if record.state == "parked" and not _trigger_failed(record):
+    if record.state == "parked" and (record.reason or "").startswith(ParkedReason.LOST):
         after = replace(after, state="ended", reason=None)
     return seal(after, stamp)
 
@@ -149,10 +153,6 @@ def edit_schedule(
 
 
 # -- parts -----------------------------------------------------------------------------------------------------------
-
-
-def _trigger_failed(record: Record) -> bool:
-    return (record.reason or "").startswith(ParkedReason.TRIGGER)
 
 
 def _lost(record: Record, run: int) -> Run | None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any, Final
-from uuid import uuid4
 
 from ..triggers.base import BaseTrigger
 from ..triggers.instants import from_micros, to_micros
@@ -84,24 +84,37 @@ class Job:
     recovery: Recovery
     max_recoveries: int
 
-    def __init__(self, scheduler: Any, id: str | None = None, **attributes: Any) -> None:
-        """Make a job that is in no store yet. `attributes` are those of `modify`, checked the same way."""
+    def __init__(
+        self,
+        scheduler: Any,
+        id: str | None = None,
+        *,
+        func: Callable[..., Any] | str,
+        trigger: BaseTrigger,
+        args: Iterable[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        name: str | None = None,
+        **options: Any,
+    ) -> None:
+        """Make a job that is in no store yet. `options` are the other attributes of `modify`; all is checked the same way."""
         self._scheduler = scheduler
         self._jobstore_alias = None
         self._record = None
         self._next_run_time = None
-        self._func_ref = None
-        self._kwargs = None
-        self.id = checked_option("id", uuid4().hex if id is None or id == "" else id)
+        self.id = _new_id() if id is None or id == "" else checked_option("id", id)
+        self.func, self._func_ref, self.args, self._kwargs = _checked_call(
+            func, args, {} if kwargs is None else kwargs
+        )
+        self.name = callable_name(self.func) if name is None else checked_option("name", name)
+        self.trigger = _checked_trigger(trigger)
         self.executor = "default"
         self.misfire_grace_time = 1
         self.coalesce = True
         self.max_instances = 1
         self.recovery = "skip"
         self.max_recoveries = 3
-        attributes.setdefault("args", ())
-        attributes.setdefault("kwargs", {})
-        self._modify(**attributes)
+        if options:
+            self._modify(**options)
 
     # -- what it is --------------------------------------------------------------------------------------------
 
@@ -208,47 +221,20 @@ class Job:
                 )
         approved: dict[str, Any] = {}
         if changes.keys() & {"func", "args", "kwargs"}:
-            approved.update(self._checked_call(changes))
+            # Given in part, the rest stays; all of it has to fit together.
+            func = changes.pop("func", self._func_ref or self.func)
+            args, kwargs = changes.pop("args", self.args), changes.pop("kwargs", self._kwargs or {})
+            call = _checked_call(func, args, kwargs)
+            approved.update(zip(("func", "_func_ref", "args", "_kwargs"), call, strict=True))
         for name, value in changes.items():
-            if name in approved:
-                continue
             if name == "trigger":
-                if not isinstance(value, BaseTrigger):
-                    raise TypeError(f"Expected a trigger instance, got {type(value).__name__} instead")
-                approved[name] = value
+                approved[name] = _checked_trigger(value)
             elif name == "next_run_time":
                 approved[name] = _checked_time(value)
             else:
                 approved[name] = checked_option(name, value)
         for name, value in approved.items():
             setattr(self, name, value)
-
-    def _checked_call(self, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """The function and its arguments, checked against its signature."""
-        func = changes.get("func", getattr(self, "func", None))
-        args = changes.get("args", getattr(self, "args", ()))
-        kwargs = changes.get("kwargs", self._kwargs or {})
-        reference = None if "func" in changes else getattr(self, "_func_ref", None)
-        if isinstance(func, str):
-            reference, func = func, resolve_reference(func)
-        if not callable(func):
-            raise TypeError(
-                f"func must be a callable or a textual reference to one ('module:function'), got {type(func).__name__}"
-            )
-        if isinstance(args, str | bytes) or not _is_iterable(args):
-            raise TypeError(
-                f"args must be a list or tuple of positional arguments, got {type(args).__name__}: {args!r}"
-            )
-        if not isinstance(kwargs, Mapping):
-            raise TypeError(
-                f"kwargs must be a mapping of argument names to values, got {type(kwargs).__name__}: {kwargs!r}"
-            )
-        args, kwargs = tuple(args), dict(kwargs)
-        check_callable_args(func, args, kwargs)
-        call: dict[str, Any] = {"func": func, "args": args, "kwargs": kwargs, "_func_ref": reference}
-        if not hasattr(self, "name") and changes.get("name") is None:
-            call["name"] = callable_name(func)
-        return call
 
     def _adopt(self, other: Job) -> None:
         """Become what `other` is: how a caller's handle follows an edit."""
@@ -341,8 +327,41 @@ class Job:
 _COPIED: Final = tuple(slot for slot in Job.__slots__ if slot not in ("__weakref__", "id"))
 
 
-def _is_iterable(value: object) -> bool:
-    return isinstance(value, Sequence | set | frozenset) or hasattr(value, "__iter__")
+def _new_id() -> str:
+    """32 hexadecimal digits of a random UUID (RFC 9562, version 4); `uuid.uuid4()` takes six times as long."""
+    digits = os.urandom(16).hex()
+    return f"{digits[:12]}4{digits[13:16]}{'89ab'[ord(digits[16]) & 3]}{digits[17:]}"
+
+
+def _checked_call(
+    func: Any, args: Any, kwargs: Any
+) -> tuple[Callable[..., Any], str | None, tuple[Any, ...], dict[str, Any] | None]:
+    """A function, its reference if that is how it was given, and its arguments, checked against its signature."""
+    reference = None
+    if isinstance(func, str):
+        reference, func = func, resolve_reference(func)
+    if not callable(func):
+        raise TypeError(
+            f"func must be a callable or a textual reference to one ('module:function'), got {type(func).__name__}"
+        )
+    if type(args) is not tuple:
+        if isinstance(args, str | bytes) or not hasattr(args, "__iter__"):
+            raise TypeError(
+                f"args must be a list or tuple of positional arguments, got {type(args).__name__}: {args!r}"
+            )
+        args = tuple(args)
+    if type(kwargs) is not dict and not isinstance(kwargs, Mapping):
+        raise TypeError(
+            f"kwargs must be a mapping of argument names to values, got {type(kwargs).__name__}: {kwargs!r}"
+        )
+    check_callable_args(func, args, kwargs)
+    return func, reference, args, dict(kwargs) if kwargs else None
+
+
+def _checked_trigger(value: Any) -> BaseTrigger:
+    if not isinstance(value, BaseTrigger):
+        raise TypeError(f"Expected a trigger instance, got {type(value).__name__} instead")
+    return value
 
 
 def _checked_time(value: Any) -> datetime | None:

@@ -1,22 +1,22 @@
-"""`MemoryJobStore`: jobs in the memory of one process, and a heap per executor that tells what is due."""
+"""`MemoryJobStore`: jobs in the memory of one process, and a timetable for each executor that tells what is due."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from heapq import heapify, heappop, heappush
 from threading import Lock
 from typing import Any, Final
 
 from . import edits, transitions
 from .errors import ConflictingIdError
 from .job import Job
-from .record import Decision, Plan, Record, Transition, Wanted, Written
+from .record import Decision, Outcome, Plan, Record, Run, Transition, Wanted, Written, wake_time
 from .recordstore import Applied, Choice, RecordJobStore, Won
 from .restored import RestoredJobs
+from .timetable import Timetable
 
 _SLACK: Final = 1_024
-"""So many outdated heap entries are tolerated beyond one for each job, before a heap is built anew."""
+"""So many outdated entries are tolerated in a timetable beyond one for each job."""
 
 
 class MemoryJobStore(RecordJobStore):
@@ -26,7 +26,7 @@ class MemoryJobStore(RecordJobStore):
     leases, and nothing can be lost but by the end of the process.
 
     One lock makes each step atomic; under it runs only this library's code (a user's trigger is asked outside, see
-    `RecordJobStore.claim_due`). A heap holds `(wake_at, id)`. An entry is valid while its record says the same; others
+    `RecordJobStore.claim_due`). A timetable for each executor tells what is due. An entry is valid while its record says the same; others
     are thrown away when they come to the top, so that moving or removing a job costs no search, and jobs that are not due
     cost a pass nothing, however many they are.
     """
@@ -38,7 +38,7 @@ class MemoryJobStore(RecordJobStore):
         self._restored = _StoredJobs(self)
         self._lock = Lock()
         self._stored: dict[str, Job] = {}
-        self._heaps: dict[str, list[tuple[int, str]]] = {}
+        self._timetables: dict[str, Timetable] = {}
 
     def start(self, scheduler: Any, alias: str) -> None:
         super().start(scheduler, alias)
@@ -61,26 +61,26 @@ class MemoryJobStore(RecordJobStore):
             for job, plan in items:
                 number = bits()
                 existing = self._stored.get(job.id)
-                new = Record(
+                fresh = Record(
                     job.id,
                     number,
                     job.executor,
-                    None,
+                    wake_time(plan.state, plan.next_run_time, ()),
                     plan.next_run_time,
                     plan.fire_time,
                     plan.state,
                     (),
                     number,
-                    "",
+                    stamp,
                     None,
                     plan.reason,
                 )
-                added = edits.add(None if existing is None else _record(existing), new, stamp)
-                if isinstance(added, Record):
+                new = fresh if existing is None else edits.add(_record(existing), fresh, stamp)
+                if isinstance(new, Record):
                     # Everything of the job is set before a claim can find it: both happen under the lock.
                     job._jobstore_alias, job._scheduler = self._alias, self._scheduler
                     self._stored[job.id] = job
-                    self._put(job, None, added)
+                    self._put(job, None, new)
 
     def _insert(self, records: Sequence[Record], stamp: str) -> None:
         raise TypeError("a memory store keeps the jobs themselves; insert() adds them")
@@ -111,63 +111,76 @@ class MemoryJobStore(RecordJobStore):
                 applied.append(Applied(before, after))
         return applied
 
+    def _finish(
+        self, outcomes: Sequence[Outcome], stamp: str
+    ) -> list[tuple[Outcome, Record, Transition, Run | None]]:
+        finished: list[tuple[Outcome, Record, Transition, Run | None]] = []
+        with self._lock:
+            for outcome in outcomes:
+                job = self._stored.get(outcome.job_id)
+                if job is None:
+                    continue
+                before = _record(job)
+                after, found = transitions.finish(before, outcome, stamp)
+                if after is None:
+                    continue
+                if after is Written.DELETED:
+                    self._delete(job)
+                else:
+                    self._put(job, before, after)
+                # Ends that ask for nothing but to be written, which is nearly all of them, need not be looked through again.
+                if found is not None or after is Written.DELETED or after.state == "parked":
+                    finished.append((outcome, before, after, found))
+        return finished
+
     def _claim(self, now: int, wanted: Wanted, choose: Callable[[Record], Choice], stamp: str) -> Won:
         won = Won()
         with self._lock:
             for alias, room in wanted.items():
-                heap = self._heaps.get(alias)
-                if heap:
-                    self._claim_from(heap, alias, room, now, choose, stamp, won)
+                timetable = self._timetables.get(alias)
+                if timetable is not None:
+                    passed = self._claim_from(timetable, alias, room, now, choose, stamp, won)
+                    later = self._first(timetable, alias)
+                    if later is not None and later > now and (won.wake_at is None or later < won.wake_at):
+                        won.wake_at = later
+                    for record in passed:
+                        self._enter(record)
         return won
 
     def _claim_from(
         self,
-        heap: list[tuple[int, str]],
+        timetable: Timetable,
         alias: str,
         room: int,
         now: int,
         choose: Callable[[Record], Choice],
         stamp: str,
         won: Won,
-    ) -> None:
-        """Decide the due records of one executor, under the lock."""
-        passed: list[tuple[int, str]] = []
-        entry = None
-        while self._top_is_valid(heap, alias) and heap[0][0] <= now:
+    ) -> list[Record]:
+        """Decide the due records of one executor, under the lock; answers those that stay due, and have left the timetable."""
+        passed: list[Record] = []
+        owner = self.owner.name
+        while (first := self._first(timetable, alias)) is not None and first <= now:
             if room <= 0:
                 won.more = True
                 break
-            if heap[0] == entry:  # the same entry, pushed twice
-                heappop(heap)
-                continue
-            entry = heappop(heap)
-            job = self._stored[entry[1]]
+            job = self._stored[timetable.pop()]
             before = _record(job)
             choice = choose(before)
             if choice == "defer":
                 won.deferred.append(before)
                 room -= 1
             if not isinstance(choice, Decision) or transitions.changes_nothing(before, choice):
-                passed.append(entry)
+                passed.append(before)
                 continue
-            after = transitions.claim(
-                before, choice, owner=self.owner.name, now=now, lease_until=None, stamp=stamp
-            )
+            after = transitions.claim(before, choice, owner=owner, now=now, lease_until=None, stamp=stamp)
             won.rows.append((before, choice, after))
-            room -= max(1, choice.starts)
+            room -= choice.starts or 1
             if after is Written.DELETED:
                 self._delete(job)
-                continue
-            self._put(job, None, after)
-            entry = None
-        if (
-            self._top_is_valid(heap, alias)
-            and heap[0][0] > now
-            and (won.wake_at is None or heap[0][0] < won.wake_at)
-        ):
-            won.wake_at = heap[0][0]
-        for entry in passed:
-            heappush(heap, entry)
+            else:
+                self._put(job, None, after)
+        return passed
 
     def _expired(self, now: int) -> list[str]:
         return []
@@ -176,7 +189,7 @@ class MemoryJobStore(RecordJobStore):
         with self._lock:
             for job in list(self._stored.values()):
                 self._delete(job)
-            self._heaps.clear()
+            self._timetables.clear()
 
     # -- jobs ------------------------------------------------------------------------------------------------------
 
@@ -187,11 +200,8 @@ class MemoryJobStore(RecordJobStore):
 
     def overdue_executors(self, now: int) -> set[str]:
         with self._lock:
-            return {
-                alias
-                for alias, heap in self._heaps.items()
-                if self._top_is_valid(heap, alias) and heap[0][0] <= now
-            }
+            firsts = {alias: self._first(timetable, alias) for alias, timetable in self._timetables.items()}
+        return {alias for alias, first in firsts.items() if first is not None and first <= now}
 
     def pack(self, job: Job) -> Job:
         return job._clone()
@@ -199,59 +209,56 @@ class MemoryJobStore(RecordJobStore):
     def _unpack(self, record: Record) -> Job:
         return self._stored[record.id]
 
-    def _snapshot(self, record: Record) -> Job:
-        # A job that was removed in between is shown as it was, from its record.
-        job = self._stored.get(record.id)
-        return Job.__new__(Job) if job is None else job
+    def _shown(self, records: Iterable[Record]) -> list[Job]:
+        with self._lock:
+            jobs = [job for record in records if (job := self._stored.get(record.id)) is not None]
+            jobs = [job for job in jobs if _record(job).state != "ended"]
+        return sorted(jobs, key=lambda job: (job._next_run_time is None, job._next_run_time or 0, job.id))
 
     # -- under the lock --------------------------------------------------------------------------------------------
 
     def _put(self, job: Job, before: Record | None, after: Record) -> None:
-        """Write a record: the job gets it, and the heap an entry, if its place in the index is another one."""
+        """Write a record: the job gets it, and the timetable an entry, if its time is another one."""
         if after.payload is not None:
             # An edit prepared it on a copy; the stored job becomes that copy, so that whoever holds it sees the change.
             job._adopt(after.payload)
             after = replace(after, payload=None)
         job._record = after
         job._next_run_time = after.next_run_time
-        wake_at = after.wake_at
-        if wake_at is None or (
-            before is not None and before.wake_at == wake_at and before.executor == after.executor
-        ):
+        if before is None or before.wake_at != after.wake_at or before.executor != after.executor:
+            self._enter(after)
+
+    def _enter(self, record: Record) -> None:
+        """Enter a record into its executor's timetable, at the time when it is to be looked at."""
+        if record.wake_at is None:
             return
-        heap = self._heaps.get(after.executor)
-        if heap is None:
-            heap = self._heaps[after.executor] = []
-        heappush(heap, (wake_at, after.id))
-        if len(heap) > 2 * len(self._stored) + _SLACK:
-            self._rebuild(after.executor)
+        timetable = self._timetables.get(record.executor)
+        if timetable is None:
+            timetable = self._timetables[record.executor] = Timetable()
+        timetable.push(record.wake_at, record.id)
+        if timetable.size > 2 * len(self._stored) + _SLACK:
+            # Too many outdated entries: they are thrown away, at a cost that is spread over the writes that left them.
+            timetable.refill(
+                (entry.wake_at, entry.id)
+                for entry in map(_record, self._stored.values())
+                if entry.executor == record.executor and entry.wake_at is not None
+            )
 
     def _delete(self, job: Job) -> None:
         """Forget a job. A caller who still holds it sees what it was, without a next run time."""
         del self._stored[job.id]
         job._next_run_time = None
 
-    def _top_is_valid(self, heap: list[tuple[int, str]], alias: str) -> bool:
-        """Throw away outdated entries until the earliest valid one is at the top; False if there is none."""
-        while heap:
-            wake_at, job_id = heap[0]
-            job = self._stored.get(job_id)
+    def _first(self, timetable: Timetable, alias: str) -> int | None:
+        """The earliest time at which something is due, once outdated entries are thrown away from the top."""
+        while (first := timetable.first()) is not None:
+            job = self._stored.get(first[1])
             if job is not None:
-                record = job._record
-                if record is not None and record.wake_at == wake_at and record.executor == alias:
-                    return True
-            heappop(heap)
-        return False
-
-    def _rebuild(self, alias: str) -> None:
-        """A heap without outdated entries; the cost is spread over the writes that left them."""
-        heap = [
-            (record.wake_at, record.id)
-            for record in map(_record, self._stored.values())
-            if record.executor == alias and record.wake_at is not None
-        ]
-        heapify(heap)
-        self._heaps[alias][:] = heap
+                record = _record(job)
+                if record.wake_at == first[0] and record.executor == alias:
+                    return first[0]
+            timetable.pop()
+        return None
 
 
 def _record(job: Job) -> Record:

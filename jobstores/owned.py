@@ -63,16 +63,22 @@ class OwnedRecords:
         raise JobRestoreError(f"job {job_id!r} is changed faster than it can be read")
 
     def read_all(self) -> list[Record]:
+        return [record for record, _ in self._all()]
+
+    def jobs(self) -> list[Job]:
+        return [job for record, job in self._all() if record.state != "ended"]
+
+    def _all(self) -> list[tuple[Record, Job]]:
         for _ in range(_TRIES):
             writes = self._writes
             jobs = self._store.get_all_jobs()
             with self._lock:
                 if writes == self._writes:
-                    records = [self._record(job) for job in jobs]
+                    found = [(self._record(job), job) for job in jobs]
                     # Jobs may have been removed past us, by `remove_all_jobs` for one; one that runs may only be unreadable now.
                     running = {job_id: record for job_id, record in self._records.items() if record.runs}
-                    self._records = running | {record.id: record for record in records}
-                    return records
+                    self._records = running | {record.id: record for record, _ in found}
+                    return found
         raise JobRestoreError("the jobs are changed faster than they can be read")
 
     def overdue_executors(self, now: int) -> set[str]:
@@ -297,9 +303,22 @@ class OwnedRecords:
         job._scheduler, job._jobstore_alias = self._store._scheduler, self._store._alias
         try:
             self._store.update_job(job)
+        except Exception:
+            # It may have been written all the same; a run that the store takes for dispatched must be started.
+            if before.next_run_time == after.next_run_time or self._stored_time(job.id) != after.next_run_time:
+                raise
+            self._store._logger.exception('Job "%s" was written, although the job store failed', job)
         finally:
             self._writes += 1
         self._records[job.id] = job._record = after
+
+    def _stored_time(self, job_id: str) -> int | None:
+        """The next run time that the store has of a job that was there; -1 if it does not tell."""
+        try:
+            job = self._store.lookup_job(job_id)
+        except Exception:
+            return -1
+        return -1 if job is None else job._next_run_time
 
     def _remove(self, job_id: str) -> bool:
         """Take a job out of the store; False if it went past us before, by `remove_all_jobs` for one."""

@@ -60,7 +60,8 @@ class Run:
     recovery: Recovery = "skip"
     max_recoveries: int = 3
     more: bool = False
-    """More fire times of the same backlog are due behind this run: they wait for it, instead of being skipped."""
+    """More fire times of the same backlog are due behind this run: until it has ended (given back or recovered, it has not) or
+    is lost, they wait for it, instead of being skipped."""
     incarnation: int | None = None
     """Set when the run belongs to an earlier incarnation of the job's id: it is reported if lost, never run again."""
     extra: tuple[tuple[str, Any], ...] = ()
@@ -234,24 +235,25 @@ class FinishResult:
 def wake_time(state: State, next_run_time: int | None, runs: Sequence[Run]) -> int | None:
     """When a scheduler must look at a record: **the** index of every store (record.md).
 
-    The earliest of the next run time (if active, and not behind a backlog's running batch), the due time of the waiting
+    The earliest of the next run time (if active, and not behind an open batch of its backlog), the due time of the waiting
     runs that are not blocked, and the ends of the leases.
     """
     wake = next_run_time if state == "active" else None
-    if not runs:
-        return wake
-    if wake is not None and any(run.more and run.state == "claimed" for run in runs):
-        wake = None
+    ends: int | None = None
     for run in runs:
+        if run.more and run.state != "lost":
+            wake = None
         if run.state == "claimed":
             at = run.lease_until
         elif run.state == "waiting" and not run.blocked and state != "importing":
             at = run.due
         else:
             continue
-        if at is not None and (wake is None or at < wake):
-            wake = at
-    return wake
+        if at is not None and (ends is None or at < ends):
+            ends = at
+    if ends is None or wake is None:
+        return ends if wake is None else wake
+    return ends if ends < wake else wake
 
 
 def lease_time(runs: Sequence[Run]) -> int | None:

@@ -11,6 +11,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 from ..triggers import calls_user_code
@@ -32,6 +33,7 @@ from .record import (
     Plan,
     Record,
     RecoveredRun,
+    Run,
     RunKey,
     Transition,
     Wanted,
@@ -107,8 +109,7 @@ class RecordJobStore(BaseJobStore):
     # -- APScheduler's contract ------------------------------------------------------------------------------------
 
     def lookup_job(self, job_id: str) -> Job | None:
-        found = self.read(job_id)
-        return None if found is None or found[0].state == "ended" else found[1]
+        return self.find_job(job_id)
 
     def get_due_jobs(self, now: datetime) -> list[Job]:
         limit = to_micros(now)
@@ -172,7 +173,10 @@ class RecordJobStore(BaseJobStore):
             raise StaleJobError(job.id)
         job._record = after
 
-    def remove_job(self, job_id: str, incarnation: int | None = None) -> None:
+    def remove_job(self, job_id: str) -> None:
+        self.remove(job_id)
+
+    def remove(self, job_id: str, incarnation: int | None = None) -> None:
         _, after = self.write(job_id, lambda record: edits.remove(record, incarnation))
         if after is None:
             raise JobLookupError(job_id)
@@ -228,6 +232,13 @@ class RecordJobStore(BaseJobStore):
             return None
         return records[0], self._snapshot(records[0])
 
+    def peek(self, job_id: str) -> Record | None:
+        records = self._read([job_id], payload=False)
+        return records[0] if records else None
+
+    def find_jobs(self) -> list[Job]:
+        return self.get_all_jobs()
+
     def read_all(self) -> list[Record]:
         return self._read(None, payload=False)
 
@@ -247,25 +258,20 @@ class RecordJobStore(BaseJobStore):
         passed: dict[str, None] = {}
 
         def choose(record: Record) -> Choice:
+            if record.version > FORMAT_VERSION:
+                # Also where the job is known: a newer process may have rewritten the record, and left its revision alone.
+                passed[record.id] = None
+                return None
             job = self._restored.get(record)
             if job is None:
-                if record.version > FORMAT_VERSION or self._restored.is_quarantined(record, now):
+                if self._restored.is_quarantined(record, now):
                     passed[record.id] = None
                     return None
                 return "defer"
             due: Due | None = None
-            if (
-                calls_user_code(job.trigger)
-                and record.state == "active"
-                and (record.next_run_time or now + 1) <= now
-            ):
+            if calls_user_code(job.trigger) and transitions.is_due(record, now):
                 prepared = holds.get(record.id)
-                # It holds only for the schedule it was made for (record.md, "Deferred").
-                if (
-                    prepared is None
-                    or prepared[0].revision != record.revision
-                    or prepared[1].fire_time != _first(record)
-                ):
+                if prepared is None or not transitions.still_holds(record, prepared):
                     return "defer"
                 due = prepared[1]
             jobs[record.id] = job
@@ -285,11 +291,9 @@ class RecordJobStore(BaseJobStore):
                 result.parked.append((after, job))
             if decision.starts:
                 known = {run.run for run in before.runs if run.state == "claimed"} if before.runs else ()
-                result.claims.extend(
-                    Claim(after, self._restored.for_run(after, job), run)
-                    for run in after.runs
-                    if run.state == "claimed" and run.run not in known
-                )
+                for run in after.runs:
+                    if run.state == "claimed" and run.run not in known:
+                        result.claims.append(Claim(after, self._restored.for_run(after, job), run))
         return result
 
     def restore(self, records: Sequence[Record]) -> list[Job | JobRestoreError]:
@@ -312,32 +316,35 @@ class RecordJobStore(BaseJobStore):
         return restored
 
     def finish_runs(self, outcomes: Sequence[Outcome]) -> FinishResult:
-        stamp = self.owner.stamp()
-        found: dict[int, Any] = {}
+        result = FinishResult()
+        for outcome, before, after, found in self._finish(outcomes, self.owner.stamp()):
+            if found is not None:
+                result.found.append((outcome.job_id, found))
+            if after is Written.DELETED:
+                result.removed.append(outcome.job_id)
+                self._restored.forget(outcome.job_id)
+            elif after is not None and after.state == "parked" and before.state != "parked":
+                result.parked.append((outcome.job_id, after.reason or ""))
+        return result
 
-        def change(place: int, outcome: Outcome) -> Callable[[Record], Transition]:
-            def step(record: Record) -> Transition:
-                after, found[place] = transitions.finish(record, outcome, stamp)
-                return after
+    def _finish(
+        self, outcomes: Sequence[Outcome], stamp: str
+    ) -> list[tuple[Outcome, Record, Transition, Run | None]]:
+        """Write outcomes; answers those whose record there is, with what was found and written, and a lost run that was met."""
+        found: dict[int, Run | None] = {}
 
-            return step
+        def finish(outcome: Outcome, place: int, record: Record) -> Transition:
+            after, found[place] = transitions.finish(record, outcome, stamp)
+            return after
 
         applied = self._apply(
-            [(outcome.job_id, change(place, outcome)) for place, outcome in enumerate(outcomes)]
+            [(outcome.job_id, partial(finish, outcome, place)) for place, outcome in enumerate(outcomes)]
         )
-        result = FinishResult()
-        for place, change_made in enumerate(applied):
-            if change_made is None or change_made.after is None:
-                continue
-            run = found[place]
-            if run is not None:
-                result.found.append((outcomes[place].job_id, run))
-            if change_made.after is Written.DELETED:
-                result.removed.append(outcomes[place].job_id)
-                self._restored.forget(outcomes[place].job_id)
-            elif change_made.after.state == "parked" and change_made.before.state != "parked":
-                result.parked.append((outcomes[place].job_id, change_made.after.reason or ""))
-        return result
+        return [
+            (outcome, change.before, change.after, found[place])
+            for place, (outcome, change) in enumerate(zip(outcomes, applied, strict=True))
+            if change is not None
+        ]
 
     def extend_leases(self, keys: Sequence[RunKey], until: int) -> list[RunKey]:
         if not keys:
@@ -429,7 +436,3 @@ class _Gone:
         if answer is None:
             answer = self._answers[owner] = is_gone(owner)
         return answer
-
-
-def _first(record: Record) -> int | None:
-    return record.next_run_time if record.fire_time is None else record.fire_time

@@ -23,6 +23,7 @@ from .record import (
     RecoveredRun,
     Run,
     RunKey,
+    State,
     Transition,
     Written,
     wake_time,
@@ -34,21 +35,36 @@ RECOVERY_MARGIN: Final = 5_000_000
 
 def seal(record: Record, stamp: str) -> Record | Literal[Written.DELETED]:
     """The end of every write: the stamp, `wake_at`, and the rule that an ended record without open runs goes."""
-    if not record.runs and record.state == "ended":
+    return _sealed(
+        record, record.next_run_time, record.fire_time, record.state, record.runs, record.reason, stamp
+    )
+
+
+def _sealed(
+    record: Record,
+    next_run_time: int | None,
+    fire_time: int | None,
+    state: State,
+    runs: tuple[Run, ...],
+    reason: str | None,
+    stamp: str,
+) -> Record | Literal[Written.DELETED]:
+    """The record with the fields that a pass writes, sealed. One construction: this is what each run costs twice."""
+    if not runs and state == "ended":
         return Written.DELETED
     return Record(
         record.id,
         record.incarnation,
         record.executor,
-        wake_time(record.state, record.next_run_time, record.runs),
-        record.next_run_time,
-        record.fire_time,
-        record.state,
-        record.runs,
+        wake_time(state, next_run_time, runs),
+        next_run_time,
+        fire_time,
+        state,
+        runs,
         record.revision,
         stamp,
         record.payload,
-        record.reason,
+        reason,
         record.forgotten,
         record.version,
     )
@@ -66,32 +82,19 @@ def claim(
     """
     runs = decision.runs
     if decision.starts:
-        runs = tuple(
-            [
-                run
-                if run.state != "claimed" or run.owner is not None
-                else _started(run, owner, now, lease_until)
-                for run in runs
-            ]
-        )
-    return seal(
-        Record(
-            record.id,
-            record.incarnation,
-            record.executor,
-            None,
-            decision.next_run_time,
-            decision.fire_time,
-            decision.state,
-            runs,
-            record.revision,
-            "",
-            record.payload,
-            decision.reason,
-            record.forgotten,
-            record.version,
-        ),
-        stamp,
+        if len(runs) == 1:
+            runs = (_started(runs[0], owner, now, lease_until),)
+        else:
+            runs = tuple(
+                [
+                    run
+                    if run.state != "claimed" or run.owner is not None
+                    else _started(run, owner, now, lease_until)
+                    for run in runs
+                ]
+            )
+    return _sealed(
+        record, decision.next_run_time, decision.fire_time, decision.state, runs, decision.reason, stamp
     )
 
 
@@ -125,7 +128,8 @@ def finish(record: Record, outcome: Outcome, stamp: str) -> tuple[Transition, Ru
     """A run ended: its entry goes, and what replaces it comes. Also answers the run when it had been listed as lost.
 
     Compares run and owner, and finds a lost entry too: its owner was frozen or cut off, and has completed it after all. A job
-    that was parked only for that loss ends then.
+    that was parked only for that loss ends then. A run of an earlier incarnation just goes: a retry would run the new job, which has
+    another function, and the new job must not be parked for the old one's failure.
     """
     for place, run in enumerate(record.runs):  # noqa: B007 - used behind the loop
         if (
@@ -137,19 +141,21 @@ def finish(record: Record, outcome: Outcome, stamp: str) -> tuple[Transition, Ru
     else:
         return None, None
     if len(record.runs) == 1 and run.state == "claimed" and outcome.retry is None and outcome.parked is None:
-        if record.state == "ended":
-            return Written.DELETED, None
-        return seal(with_runs(record, ()), stamp), None
+        after = _sealed(
+            record, record.next_run_time, record.fire_time, record.state, (), record.reason, stamp
+        )
+        return after, None
     was_lost = run.state == "lost"
     runs = record.runs[:place] + record.runs[place + 1 :]
-    if outcome.retry is not None:
+    if outcome.retry is not None and run.incarnation is None:
         runs += (outcome.retry,)
-    after = with_runs(record, unblocked(runs, record.state))
+    changed = with_runs(record, unblocked(runs, record.state))
     if was_lost:
-        after = end_if_parked_for_loss(after)
-    if outcome.parked is not None and after.state in ("active", "paused", "ended"):
-        after = _parked(after, outcome.parked, run)
-    return seal(after, stamp), run if was_lost else None
+        changed = end_if_parked_for_loss(changed)
+    parks = run.incarnation is None and changed.state in ("active", "paused", "ended")
+    if outcome.parked is not None and parks:
+        changed = _parked(changed, outcome.parked, run)
+    return seal(changed, stamp), run if was_lost else None
 
 
 def extend(record: Record, keys: Collection[RunKey], until: int, stamp: str) -> Transition:
@@ -234,7 +240,6 @@ def recover(
                 claimed_at=None,
                 attempt=run.attempt + 1,
                 recovered=run.recovered + 1,
-                more=False,
             )
         else:
             if run.recovery == "rerun" and run.incarnation is None:
@@ -246,7 +251,7 @@ def recover(
         return None, []
     after = with_runs(record, unblocked(runs, record.state))
     parks = False
-    if given_up is not None and after.state in ("active", "paused", "ended"):
+    if given_up is not None and after.state in ("active", "paused"):
         after = _parked(
             after,
             f"{ParkedReason.GIVEN_UP}: a run was recovered {given_up.recovered} times, and its owner died again",
@@ -255,8 +260,9 @@ def recover(
         parks = True
     elif after.state == "ended" and any(lost for _, lost in found):
         lost_run = next(run for run, lost in found if lost)
+        again = f" (it was run again {lost_run.recovered} times)" if lost_run.recovered else ""
         after = _parked(
-            after, f"{ParkedReason.LOST}: its only run was lost, and its fate is unknown", lost_run
+            after, f"{ParkedReason.LOST}: its only run was lost, and its fate is unknown{again}", lost_run
         )
         parks = True
     written = seal(capped(after), stamp)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
+from logging import INFO
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ..events import EVENT_JOB_ADDED, Clock, JobEvent
@@ -199,20 +200,26 @@ class AddingMethods:
         trigger_args: Mapping[str, Any],
     ) -> NewJob:
         """Check everything that can be checked now."""
-        attributes = dict(self._settings.job_defaults)
-        attributes.update((option, value) for option, value in options.items() if value is not undefined)
-        if name is not None:
-            attributes["name"] = name
+        given = {option: value for option, value in options.items() if value is not undefined}
+        if executor != "default":
+            given["executor"] = executor
         job = Job(
             self,
             id,
             func=func,
             args=() if args is None else args,
-            kwargs={} if kwargs is None else kwargs,
+            kwargs=kwargs,
+            name=name,
             trigger=self._trigger(trigger, trigger_args),
-            executor=executor,
-            **attributes,
         )
+        defaults = self._settings.job_defaults
+        job.misfire_grace_time = defaults["misfire_grace_time"]
+        job.coalesce = defaults["coalesce"]
+        job.max_instances = defaults["max_instances"]
+        job.recovery = defaults["recovery"]
+        job.max_recoveries = defaults["max_recoveries"]
+        if given:
+            job._modify(**given)
         if not isinstance(jobstore, str):
             raise TypeError(
                 f"jobstore must be the alias of a job store, got {type(jobstore).__name__}: {jobstore!r}"
@@ -285,8 +292,10 @@ class AddingMethods:
     def _announce(self, jobs: Iterable[Job]) -> None:
         """Say that jobs were added."""
         wanted = self._wants(EVENT_JOB_ADDED)
+        logged = self._logger.isEnabledFor(INFO)
         for job in jobs:
-            self._logger.info('Added job "%s" to job store "%s"', job.name, job._jobstore_alias)
+            if logged:
+                self._logger.info('Added job "%s" to job store "%s"', job.name, job._jobstore_alias)
             if wanted:
                 self._dispatch_event(JobEvent(EVENT_JOB_ADDED, job.id, job._jobstore_alias or ""))
 

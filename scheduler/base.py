@@ -29,6 +29,7 @@ from ..events import (
 )
 from ..events.registry import Mask
 from ..executors.base import BaseExecutor
+from ..executors.shutdown import inside_shutdown
 from ..jobstores.base import BaseJobStore
 from .care import CareMethods
 from .configuration import DEFAULT_PREFIX, Settings, build_executor, build_jobstore, read_settings
@@ -216,9 +217,12 @@ class BaseScheduler(CareMethods):
             self.state = STATE_STOPPED
         self.clock.unsubscribe(self.wakeup)
         engine.stopping = True  # read before every claim; a claim that is on its way is submitted to its end
-        self._wake()
-        self._join()
-        self._stop_parts(engine, wait)
+        with (
+            inside_shutdown()
+        ):  # a job that calls this is not waited for, by this shutdown or by another scheduler's
+            self._wake()
+            self._join()
+            self._stop_parts(engine, wait)
         with self._lock:
             self._engine = None
         self._logger.info("Scheduler has been shut down")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from random import Random
-from typing import Final
+from typing import Final, cast
 
 from ..jobstores.job import Job
 from ..jobstores.record import Decision, Due, ParkedReason, Plan, Record, Run
@@ -17,6 +17,10 @@ MAX_FIRE_TIMES: Final = 1_000
 
 MAX_STEPS: Final = 10_000
 """A user's trigger is asked at most so often in one decision: it can only be walked, one fire time after the other."""
+
+
+_BEGINNING: Final = -(1 << 62)
+"""An instant before all dates: a one-off's fire time is its first one, past or not."""
 
 
 class TriggerError(ValueError):
@@ -39,22 +43,23 @@ def decide(record: Record, job: Job, now: int, random: Random, due: Due | None =
         runs, starts = _waiting_runs(record, job, now, room, random)
         room -= starts
     next_run_time = record.next_run_time
-    if record.state != "active" or next_run_time is None or next_run_time > now or _is_held(runs):
+    if record.state != "active" or next_run_time is None or next_run_time > now or (runs and _is_held(runs)):
         return Decision(next_run_time, record.fire_time, record.state, runs, starts, (), record.reason)
 
     if due is None:
-        due = due_times(record, job, now, random)
-    plan = due.plan
+        first = next_run_time if record.fire_time is None else record.fire_time
+        kept, plan, more = _outlook(job, first, now, random)
+    else:
+        first, kept, plan, more = due.fire_time, due.kept, due.plan, due.more
     # The first time of the list is dispatched when jitter (or the user) said, unless coalescing has moved on from it.
-    at = next_run_time if due.kept[0] == due.fire_time else due.kept[0]
+    at = next_run_time if kept[0] == first else kept[0]
     if room <= 0:
-        return Decision(
-            plan.next_run_time, plan.fire_time, plan.state, runs, starts, (at, *due.kept[1:]), plan.reason
-        )
+        skipped = (at, *kept[1:])
+        return Decision(plan.next_run_time, plan.fire_time, plan.state, runs, starts, skipped, plan.reason)
     run = Run(
         random.getrandbits(63),
         "schedule",
-        due.kept,
+        kept,
         at,
         "claimed",
         1,
@@ -65,7 +70,7 @@ def decide(record: Record, job: Job, now: int, random: Random, due: Due | None =
         None,
         job.recovery,
         job.max_recoveries,
-        due.more,
+        more,
     )
     return Decision(plan.next_run_time, plan.fire_time, plan.state, (*runs, run), starts + 1, (), plan.reason)
 
@@ -74,18 +79,23 @@ def due_times(record: Record, job: Job, now: int, random: Random) -> Due:
     """What the job's trigger says of a record whose next run time has come. Calls the trigger; never raises."""
     fire_time = record.fire_time if record.fire_time is not None else record.next_run_time
     assert fire_time is not None  # its next run time has come
+    return Due(fire_time, *_outlook(job, fire_time, now, random))
+
+
+def _outlook(job: Job, fire_time: int, now: int, random: Random) -> tuple[tuple[int, ...], Plan, bool]:
+    """The due fire times that are kept, the schedule behind them, and whether more are due there."""
     kept: tuple[int, ...] = (fire_time,)
     try:
         kept, following = _kept_times(job.trigger, fire_time, now, job.coalesce)
         more = following is not None and following <= now and not job.coalesce
-        return Due(fire_time, kept, next_plan(job.trigger, following, random), more)
+        return kept, next_plan(job.trigger, following, random), more
     except Exception as exc:  # a user's trigger may raise anything
-        return Due(fire_time, kept, Plan(None, fire_time, "parked", trigger_failure(exc)))
+        return kept, Plan(None, fire_time, "parked", trigger_failure(exc)), False
 
 
 def _is_held(runs: tuple[Run, ...]) -> bool:
-    """Whether the rest of a backlog waits for the batch that is running: it is due, and no overlap that must be skipped."""
-    return any(run.more and run.state == "claimed" for run in runs)
+    """Whether the rest of a backlog waits for a batch that is open: it is due, and no overlap that must be skipped."""
+    return any(run.more and run.state != "lost" for run in runs)
 
 
 def _waiting_runs(
@@ -115,7 +125,7 @@ def _waiting_runs(
             None,
             job.recovery if fits else run.recovery,
             job.max_recoveries if fits else run.max_recoveries,
-            False,
+            run.more,
             run.incarnation,
             run.extra,
         )
@@ -127,8 +137,9 @@ def _kept_times(
     trigger: BaseTrigger, fire_time: int, now: int, coalesce: bool
 ) -> tuple[tuple[int, ...], int | None]:
     """The fire times from `fire_time` to `now`, inclusive, that are kept, and the first one behind them."""
-    if not isinstance(trigger, InstantTrigger) or calls_user_code(trigger):
+    if calls_user_code(trigger):
         return _walked_times(trigger, fire_time, now, coalesce)
+    trigger = cast(InstantTrigger, trigger)  # all of ours are; isinstance() of an abstract class is slow
     if trigger.one_off:
         return (fire_time,), None
     following = trigger.next_after(fire_time)
@@ -165,6 +176,11 @@ def _walked_times(
 
 def following_time(trigger: BaseTrigger, previous: int | None, now: int) -> int | None:
     """The trigger's fire time after `previous`; its first one if that is None. Raises TriggerError if the answer is none."""
+    if not calls_user_code(trigger):
+        trigger = cast(InstantTrigger, trigger)
+        if previous is None:
+            previous = _BEGINNING if trigger.one_off else now - 1
+        return trigger.next_after(previous)
     zone = getattr(trigger, "timezone", None) or UTC
     answer = trigger.get_next_fire_time(
         None if previous is None else from_micros(previous, zone), from_micros(now, zone)
@@ -188,7 +204,7 @@ def next_plan(trigger: BaseTrigger, fire_time: int | None, random: Random) -> Pl
     """The schedule when `fire_time` is the next one: the dispatch with its jitter; the end of the job if there is none."""
     if fire_time is None:
         return Plan(None, None, "ended")
-    return Plan(dispatch_time(trigger, fire_time, random), fire_time)
+    return Plan(dispatch_time(trigger, fire_time, random) if trigger.jitter else fire_time, fire_time)
 
 
 def dispatch_time(trigger: BaseTrigger, fire_time: int, random: Random) -> int:

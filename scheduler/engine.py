@@ -107,7 +107,10 @@ class Engine:
 
     def port(self, alias: str) -> Port | None:
         """The port of a store."""
-        return next((port for port in self._ports if port.alias == alias), None)
+        for port in self._ports:
+            if port.alias == alias:
+                return port
+        return None
 
     # -- waking ----------------------------------------------------------------------------------------------------
 
@@ -199,8 +202,7 @@ class Engine:
         if executor is None:  # removed since it was asked what it can take
             port.returned(ticket.key)
             return
-        if window is not None:
-            window.give(1)
+        self._window_of(ticket, 1)
         if run.kind != "schedule":
             # The grace is for a scheduled run's first dispatch; what is run again or on demand is late by its nature.
             job = job._clone()
@@ -209,6 +211,12 @@ class Engine:
         try:
             executor.submit_job(job, times, ticket)
         except MaxInstancesReachedError:
+            ticket.done = True
+            if len(port.open_tickets(job.id)) < job.max_instances:
+                # A run that has just reported its end is about to give its slot back: this one is claimed again then.
+                self._window_of(ticket, -1)
+                port.returned(ticket.key)
+                return
             # The record had room, the executor has not: a run that another scheduler has recovered still goes on here.
             self._skipped(port, claim.record, job, run.run_times)
             self._withdraw(ticket)
@@ -223,9 +231,13 @@ class Engine:
 
     def _withdraw(self, ticket: Ticket) -> None:
         """A run that does not take place: its open run goes."""
-        if ticket.window is not None:
-            ticket.window.give(-1)
+        self._window_of(ticket, -1)
         ticket.ended(None)
+
+    @staticmethod
+    def _window_of(ticket: Ticket, runs: int) -> None:
+        if ticket.window is not None:
+            ticket.window.give(runs)
 
     def run_times(self, job: Job, instants: Sequence[int]) -> list[datetime]:
         """Run times as executors and listeners get them, in the zone of the job's trigger."""

@@ -37,7 +37,7 @@ class JobMethods(AddingMethods):
         if pending is not None:
             return pending.job
         for port in self._ports_of(jobstore):
-            job = port.store.lookup_job(job_id)
+            job = port.store.find_job(job_id)
             if job is not None:
                 return job
         return None
@@ -51,7 +51,7 @@ class JobMethods(AddingMethods):
         jobs: list[Job] = []
         if pending is not True:
             for port in self._ports_of(jobstore):
-                jobs += port.store.get_all_jobs()
+                jobs += port.store.find_jobs()
         jobs.sort(key=lambda job: (job._next_run_time is None, job._next_run_time or 0))
         if pending is not False:
             with self._lock:
@@ -73,7 +73,7 @@ class JobMethods(AddingMethods):
             )
         for port in self._ports_of(jobstore):
             lines.append(f"Jobstore {port.alias}:")
-            lines += [f"    {job}" for job in port.store.get_all_jobs()] or ["    No scheduled jobs"]
+            lines += [f"    {job}" for job in port.store.find_jobs()] or ["    No scheduled jobs"]
         out.write("".join(f"{line}\n" for line in lines))
 
     # -- changing --------------------------------------------------------------------------------------------------
@@ -261,7 +261,7 @@ class JobMethods(AddingMethods):
         if self._wants(EVENT_JOB_MODIFIED):
             self._dispatch_event(JobEvent(EVENT_JOB_MODIFIED, job_id, port.alias))
         engine.look_again(port)
-        job = port.store.lookup_job(job_id)
+        job = port.store.find_job(job_id)
         if job is None:
             raise JobLookupError(job_id)
         return job

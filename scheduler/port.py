@@ -51,19 +51,26 @@ class Ticket:
     Called by workers: each attribute is written by one thread at a time, in the order claim, start, end.
     """
 
-    __slots__ = ("claimed_at", "deadline", "done", "key", "port", "window")
+    __slots__ = ("claimed_at", "deadline", "done", "incarnation", "job_id", "owner", "port", "run", "window")
 
     def __init__(self, port: Port, claim: Claim, window: ClaimWindow | None) -> None:
         record, run = claim.record, claim.run
-        incarnation = record.incarnation if run.incarnation is None else run.incarnation
         self.port = port
-        self.key = RunKey(record.id, incarnation, run.run, run.owner or "")
+        self.job_id = record.id
+        self.incarnation = record.incarnation if run.incarnation is None else run.incarnation
+        self.run = run.run
+        self.owner = run.owner or ""
         self.claimed_at = run.claimed_at or 0
         # Monotonic seconds until which the lease surely holds: counted from before the claim was written, and moved only once
         # an extension is confirmed, so that this process never believes in a lease longer than the store does.
         self.deadline = port.granted_until if port.store.shared else None
         self.window = window
         self.done = False
+
+    @property
+    def key(self) -> RunKey:
+        """What identifies the run in its store."""
+        return RunKey(self.job_id, self.incarnation, self.run, self.owner)
 
     def may_start(self) -> bool:
         """Whether the run is still this scheduler's, asked right before it starts; see `executors.run.Ticket`.
@@ -123,34 +130,42 @@ class Port:
 
     def settle(self) -> FinishResult:
         """Write the runs that have ended or are given back. Nothing is forgotten if the store fails: it is written later."""
-        self._settle_at = None  # before the queue is emptied: what ends from here on asks for another write
         result = FinishResult()
-        while self._ended:
-            tickets = _take(self._ended)
-            try:
-                written = self.store.finish_runs(
-                    [Outcome(t.key.job_id, t.key.incarnation, t.key.run, t.key.owner) for t in tickets]
-                )
-            except BaseException:
-                self._ended.extendleft(reversed(tickets))
+        try:
+            while self._ended:
+                self._write_ends(_take(self._ended), result)
+            while self._returns:
+                self._give_back(_take(self._returns))
+        finally:
+            # None first, and then a look: what was appended before it is seen here, and who appends after it finds None and asks
+            # for another write. (The other way round, an end between look and assignment would wait for the next one.)
+            self._settle_at = None
+            if self._ended or self._returns:
                 self._settle_at = 0
-                raise
-            for ticket in tickets:
-                self.tickets.pop(ticket.key.run, None)
-            result.removed += written.removed
-            result.found += written.found
-            result.parked += written.parked
-        while self._returns:
-            keys = _take(self._returns)
-            try:
-                self.store.give_back(keys)
-            except BaseException:
-                self._returns.extendleft(reversed(keys))
-                self._settle_at = 0
-                raise
-            for key in keys:
-                self.tickets.pop(key.run, None)
         return result
+
+    def _write_ends(self, tickets: list[Ticket], result: FinishResult) -> None:
+        try:
+            written = self.store.finish_runs(
+                [Outcome(t.job_id, t.incarnation, t.run, t.owner) for t in tickets]
+            )
+        except BaseException:
+            self._ended.extendleft(reversed(tickets))
+            raise
+        for ticket in tickets:
+            self.tickets.pop(ticket.run, None)
+        result.removed += written.removed
+        result.found += written.found
+        result.parked += written.parked
+
+    def _give_back(self, keys: list[RunKey]) -> None:
+        try:
+            self.store.give_back(keys)
+        except BaseException:
+            self._returns.extendleft(reversed(keys))
+            raise
+        for key in keys:
+            self.tickets.pop(key.run, None)
 
     def ask(self, at: int) -> None:
         """Have the store looked at, not later than `at` (µs UTC). Any thread."""
@@ -218,17 +233,17 @@ class Port:
             # Whether it is still ours cannot be known: it is not started, and somebody runs or reports it when the store is back.
             self.engine.logger.warning(
                 'Run of job "%s" is not started: its lease is over, and job store "%s" cannot be asked: %s',
-                ticket.key.job_id,
+                ticket.job_id,
                 self.alias,
                 exc,
             )
             self.returned(ticket.key)
             return False
         if gone:
-            self.tickets.pop(ticket.key.run, None)
+            self.tickets.pop(ticket.run, None)
             self.engine.logger.warning(
                 'Run of job "%s" is not started: its lease was over, and another scheduler has recovered it',
-                ticket.key.job_id,
+                ticket.job_id,
             )
             return False
         return True
@@ -237,7 +252,7 @@ class Port:
         """Extend the leases of runs; answers those that are no longer this scheduler's."""
         clock, lease = self.engine.clock, self.engine.lease
         missing: list[RunKey] = []
-        ordered = sorted(tickets, key=lambda ticket: ticket.key.job_id)
+        ordered = sorted(tickets, key=lambda ticket: ticket.job_id)
         for place in range(0, len(ordered), BATCH):
             batch = ordered[place : place + BATCH]
             start = clock.monotonic()
@@ -246,7 +261,7 @@ class Port:
             )
             lost = {key.run for key in gone}
             for ticket in batch:
-                if ticket.key.run not in lost:
+                if ticket.run not in lost:
                     ticket.deadline = start + lease
             missing += gone
         return missing
@@ -276,9 +291,11 @@ class Port:
             times.append(self._settle_at or 0)
         return max(min(times), self.retry_at) if times else None
 
-    def open_tickets(self) -> list[Ticket]:
-        """The runs that have not ended."""
-        return [ticket for ticket in list(self.tickets.values()) if not ticket.done]
+    def open_tickets(self, job_id: str) -> list[Ticket]:
+        """The runs of a job that have not ended."""
+        return [
+            ticket for ticket in list(self.tickets.values()) if not ticket.done and ticket.job_id == job_id
+        ]
 
 
 def _take(queue: deque[T]) -> list[T]:
