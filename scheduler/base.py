@@ -196,7 +196,8 @@ class BaseScheduler(CareMethods):
         """Start a store, and have the engine look at it."""
         store.own(engine.owner, int(engine.lease * 1_000_000))
         store.start(self, alias)
-        engine.add_port(Port(engine, alias, store))
+        with self._lock:
+            engine.add_port(Port(engine, alias, store))
         if store.shared:
             with self._lock:
                 if self._keeper is None:
@@ -324,8 +325,7 @@ class BaseScheduler(CareMethods):
         Raises ValueError if the alias is taken.
         """
         self._check_process()
-        spec = {**executor_opts, "type": executor} if isinstance(executor, str) else executor
-        built = build_executor(alias, spec)
+        built = build_executor(alias, _specification(executor, executor_opts))
         with self._lock:
             if alias in self._executors:
                 raise ValueError(f'This scheduler already has an executor by the alias of "{alias}"')
@@ -356,8 +356,7 @@ class BaseScheduler(CareMethods):
     def add_jobstore(self, jobstore: Any, alias: str = "default", **jobstore_opts: Any) -> None:
         """Add a job store: an instance, or a plug-in's name with its arguments. Raises ValueError if the alias is taken."""
         self._check_process()
-        spec = {**jobstore_opts, "type": jobstore} if isinstance(jobstore, str) else jobstore
-        built = build_jobstore(alias, spec)
+        built = build_jobstore(alias, _specification(jobstore, jobstore_opts))
         with self._lock:
             if alias in self._jobstores:
                 raise ValueError(f'This scheduler already has a job store by the alias of "{alias}"')
@@ -368,8 +367,8 @@ class BaseScheduler(CareMethods):
                 self._open(engine, alias, built)
                 self._announce(self._add_pending(alias))
             except BaseException:
-                engine.remove_port(alias)
                 with self._lock:
+                    engine.remove_port(alias)
                     self._jobstores.pop(alias, None)
                 raise
         self._dispatch_event(SchedulerEvent(EVENT_JOBSTORE_ADDED, alias))
@@ -384,7 +383,7 @@ class BaseScheduler(CareMethods):
             store = self._jobstores.pop(alias)
             self._configured[1].discard(alias)
             engine = self._engine
-        port = None if engine is None else engine.remove_port(alias)
+            port = None if engine is None else engine.remove_port(alias)
         if engine is not None and port is not None:
             engine.settled(port, port.settle())
         if shutdown:
@@ -415,6 +414,17 @@ class BaseScheduler(CareMethods):
             "Schedulers cannot be serialized. Ensure that you are not passing a scheduler instance as an argument to a job, or scheduling an "
             "instance method where the instance contains a scheduler as an attribute"
         )
+
+
+def _specification(plugin: Any, options: dict[str, Any]) -> Any:
+    """What was given to add an executor or a store with, as a configuration would have it."""
+    if isinstance(plugin, str):
+        return {**options, "type": plugin}
+    if options:
+        raise TypeError(
+            f"{sorted(options)[0]!r} was given beside {plugin!r}, which is made already: give it to its constructor"
+        )
+    return plugin
 
 
 def _without(registry: dict[str, P], aliases: set[str]) -> dict[str, P]:
