@@ -25,7 +25,7 @@ _DEFAULTS = {
     "more": False,
     "incarnation": None,
 }
-"""What is left out where it is the default; `state` is always written."""
+"""What is left out where it is the default; and `due`, where it is the first of the fire times."""
 
 
 def dump_runs(runs: tuple[Run, ...]) -> str | None:
@@ -43,7 +43,7 @@ def load_runs(text: str | None) -> tuple[Run, ...]:
         return ()
     try:
         return tuple([_run(entry) for entry in _decode(text)])
-    except (KeyError, TypeError, AttributeError) as error:
+    except (LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"these are no open runs: {text[:200]!r}") from error
 
 
@@ -66,23 +66,22 @@ def _claimed_run(run: Run) -> str | None:
         or run.extra
     ):
         return None
-    options = "" if run.recovery == "skip" else f',"recovery":"{run.recovery}"'
+    time = run.fire_times[0]
+    options = "" if run.due == time else f',"due":{run.due}'
+    if run.recovery != "skip":
+        options += f',"recovery":"{run.recovery}"'
     if run.max_recoveries != 3:
         options += f',"max_recoveries":{run.max_recoveries}'
     return (
-        f'[{{"run":{run.run},"kind":"{run.kind}","fire_times":[{run.fire_times[0]}],"due":{run.due},"state":"claimed",'
-        f'"owner":{_quoted(run.owner)},"lease_until":{run.lease_until},"claimed_at":{run.claimed_at}{options}}}]'
+        f'[{{"run":{run.run},"kind":"{run.kind}","fire_times":[{time}],"owner":{_quoted(run.owner)},'
+        f'"lease_until":{run.lease_until},"claimed_at":{run.claimed_at}{options}}}]'
     )
 
 
 def _entry(run: Run) -> dict[str, Any]:
-    entry: dict[str, Any] = {
-        "run": run.run,
-        "kind": run.kind,
-        "fire_times": run.fire_times,
-        "due": run.due,
-        "state": run.state,
-    }
+    entry: dict[str, Any] = {"run": run.run, "kind": run.kind, "fire_times": run.fire_times}
+    if run.fire_times[:1] != (run.due,):
+        entry["due"] = run.due
     for name, default in _DEFAULTS.items():
         value = getattr(run, name)
         if value != default:
@@ -94,12 +93,13 @@ def _entry(run: Run) -> dict[str, Any]:
 
 def _run(entry: dict[str, Any]) -> Run:
     take = entry.pop
+    fire_times = tuple(take("fire_times"))
     return Run(
         take("run"),
         take("kind"),
-        tuple(take("fire_times")),
-        take("due"),
-        take("state"),
+        fire_times,
+        take("due") if "due" in entry else fire_times[0],
+        take("state", "claimed"),
         take("attempt", 1),
         take("recovered", 0),
         take("blocked", False),

@@ -18,13 +18,14 @@ except ImportError as exc:
 
 from ..triggers.instants import from_micros, to_micros
 from . import edits, transitions
+from .claimstep import ClaimStep
 from .database import Database, Stamps, UncertainWriteError
 from .dialects import Dialect
 from .errors import ConflictingIdError, JobStoreError, TransientJobError
 from .job import Job
 from .openruns import load_runs
 from .owner import Owner, is_gone
-from .record import Decision, Record, RunKey, Transition, Wanted, Written
+from .record import Record, RunKey, Transition, Wanted, Written
 from .recordstore import Applied, Choice, RecordJobStore, Won
 from .recordtable import PAGE, Change, RecordTable
 from .references import is_main_reference, resolve_reference
@@ -34,9 +35,6 @@ from .sqlite import SYNCHRONOUS, SQLite
 
 DIALECTS: Final[dict[str, type[SQLite]]] = {dialect.name: dialect for dialect in (SQLite,)}
 """The servers that are supported, by SQLAlchemy's name."""
-
-FIRST_LOOK: Final = 16
-"""So many due records are read to see whether there is anything to be written."""
 
 LOOK_FOR_DEAD_OWNERS: Final = 5_000_000
 """µs between two searches for runs whose owner is gone before their lease has ended."""
@@ -192,7 +190,7 @@ class SQLAlchemyJobStore(RecordJobStore):
                 self._remember(written)
                 return applied
             known = None
-        raise JobStoreError(f"{self._database}: the records are changed faster than they can be written")
+        raise self._overtaken()
 
     def _apply_step(
         self,
@@ -223,6 +221,9 @@ class SQLAlchemyJobStore(RecordJobStore):
         written: list[Change] = [(found[job_id], after) for job_id, after in current.items()]
         stamps = self._table.write(connection, written)
         return (applied if stamps is not None else None, written), stamps
+
+    def _overtaken(self) -> JobStoreError:
+        return JobStoreError(f"{self._database}: the records are changed faster than they can be written")
 
     def _clear(self) -> None:
         def step(connection: sa.Connection) -> tuple[None, Stamps]:
@@ -257,112 +258,25 @@ class SQLAlchemyJobStore(RecordJobStore):
         if not wanted:
             return Won()
         if self._in_doubt:
-            # Claims of which it could not be found out whether they were written: nobody here knows of their runs.
             self.give_back(self._in_doubt)
             self._in_doubt = []
-        look = partial(self._look, now, wanted, choose)
-        won, anything = self._database.reading(look)
-        for _ in range(_TRIES if anything else 0):
-            won = Won()
-            step = partial(self._claim_step, now, wanted, choose, stamp, won)
+        lease_until = now + self._lease if self.shared else None
+        claim = ClaimStep(
+            self._table, now, wanted, choose, owner=self.owner.name, lease_until=lease_until, stamp=stamp
+        )
+        if not self._database.reading(claim.look):
+            return claim.won
+        for _ in range(_TRIES):
             try:
-                written = self._database.writing(step, self._table.stamps)
+                done = self._database.writing(claim.step, self._table.stamps)
             except UncertainWriteError:
-                self._doubt(won)
+                # Nobody here will start these runs: they are given back as soon as the store can be reached.
+                self._in_doubt += claim.started()
                 raise
-            if written is not None:
-                self._remember(written)
-                return won
-        return won
-
-    def _look(
-        self, now: int, wanted: Wanted, choose: Callable[[Record], Choice], connection: sa.Connection
-    ) -> tuple[Won, bool]:
-        """What is due, without writing: all that is to be said of it, and whether there is anything to be written."""
-        won = Won()
-        wakes = self._table.first_wakes(connection, [*wanted])
-        due = [
-            alias
-            for alias, wake_at in zip(wanted, wakes, strict=True)
-            if wake_at is not None and wake_at <= now
-        ]
-        if not due:
-            won.wake_at = min((wake_at for wake_at in wakes if wake_at is not None), default=None)
-            return won, False
-        for alias in due:
-            records = self._table.due(connection, alias, now, FIRST_LOOK)
-            if self._sift(won, records, wanted[alias], now, choose, None):
-                return won, True
-        won.wake_at = self._table.next_wake(connection, wanted, now)
-        return won, False
-
-    def _claim_step(
-        self,
-        now: int,
-        wanted: Wanted,
-        choose: Callable[[Record], Choice],
-        stamp: str,
-        won: Won,
-        connection: sa.Connection,
-    ) -> tuple[list[Change] | None, Stamps | None]:
-        """Fill `won`. Answers what was written, None if it is to be done again."""
-        won.rows, won.deferred, won.more = [], [], False
-        for alias, room in wanted.items():
-            records = self._table.due(connection, alias, now, min(max(room, 0) + 1, PAGE))
-            self._sift(won, records, room, now, choose, stamp)
-        written: list[Change] = [
-            (before, None if after is Written.DELETED else after) for before, _, after in won.rows
-        ]
-        stamps = self._table.write(connection, written)
-        if stamps is None:
-            return None, None
-        won.wake_at = self._table.next_wake(connection, wanted, now)
-        return written, stamps or None
-
-    def _sift(
-        self,
-        won: Won,
-        records: Iterable[Record],
-        room: int,
-        now: int,
-        choose: Callable[[Record], Choice],
-        stamp: str | None,
-    ) -> bool:
-        """Decide records until there is no room. Without a stamp only until one is found of which something is to be written: True."""
-        owner, lease_until = self.owner.name, now + self._lease if self.shared else None
-        for record in records:
-            if room <= 0:
-                won.more = True
-                break
-            choice = choose(record)
-            if choice is None:
-                continue
-            if not isinstance(choice, Decision):
-                won.deferred.append(record)
-                room -= 1
-                continue
-            if transitions.changes_nothing(record, choice):
-                continue
-            if stamp is None:
-                return True
-            after = transitions.claim(
-                record, choice, owner=owner, now=now, lease_until=lease_until, stamp=stamp
-            )
-            won.rows.append((record, choice, after))
-            room -= choice.starts or 1
-            if after is not Written.DELETED and after.wake_at is not None and after.wake_at <= now:
-                won.more = True  # a backlog of which only a part was skipped
-        return False
-
-    def _doubt(self, won: Won) -> None:
-        """Note the runs of a claim that may have been written: they are given back as soon as the store can be reached."""
-        self._in_doubt += [
-            RunKey(after.id, after.incarnation, run.run, self.owner.name)
-            for before, _, after in won.rows
-            if isinstance(after, Record)
-            for run in after.runs
-            if run.state == "claimed" and run not in before.runs
-        ]
+            if done:
+                self._remember(claim.written)
+                return claim.won
+        raise self._overtaken()
 
     # -- recovery ------------------------------------------------------------------------------------------------------
 

@@ -20,6 +20,9 @@ BUSY_TIMEOUT: Final = 2_000
 SYNCHRONOUS: Final = {"NORMAL": 1, "FULL": 2, "EXTRA": 3}
 """The values of the pragma, as it answers them."""
 
+_PAGE_SIZE: Final = 8_192
+"""Bytes. A record takes about 1 KB; a claim of many writes half as many pages as with SQLite's 4,096."""
+
 _CACHE_KIB: Final = 16_384
 
 _logger = logging.getLogger("mainspring.jobstores")
@@ -65,6 +68,7 @@ class SQLite(Dialect):
     def _configure(self, connection: Any, _: Any) -> None:
         """A new connection of the store's own engine."""
         for pragma in (
+            f"page_size={_PAGE_SIZE}",  # of a database that is still to be made
             f"busy_timeout={BUSY_TIMEOUT}",
             f"synchronous={self._synchronous}",
             f"cache_size=-{_CACHE_KIB}",
