@@ -21,8 +21,11 @@ from .errors import SchedulerNotRunningError
 from .plugins import did_you_mean
 from .port import Port
 
-Prepare = Callable[[Record, Job], "Callable[[Record], Transition] | None"]
-"""The first half of an edit: from what was read to the transition that writes it; None if nothing is to be changed."""
+Edit = tuple[Callable[[Record], Transition], Job]
+"""The second half of an edit: the transition that writes it, and the job as it is meant to be then."""
+
+Prepare = Callable[[Record, Job], "Edit | None"]
+"""The first half of an edit, from what was read to what writes it; None if nothing is to be changed."""
 
 
 class JobMethods(AddingMethods):
@@ -132,7 +135,7 @@ class JobMethods(AddingMethods):
             return self._modify_pending(new, changes)
         engine, port = self._find(job_id, jobstore)
 
-        def prepare(record: Record, job: Job) -> Callable[[Record], Transition]:
+        def prepare(record: Record, job: Job) -> Edit:
             clone = job._clone()
             plan = self._changed(engine, clone, record, changes)
             payload = port.store.pack(clone)
@@ -146,7 +149,7 @@ class JobMethods(AddingMethods):
                     stamp=stamp,
                     payload=payload,
                     executor=clone.executor,
-                )
+                ), clone
             unblock = clone.max_instances > job.max_instances
             return lambda current: edits.edit_definition(
                 current,
@@ -156,10 +159,9 @@ class JobMethods(AddingMethods):
                 revision=revision,
                 unblock=unblock,
                 stamp=stamp,
-            )
+            ), clone
 
-        self._edit(port, job_id, incarnation, prepare)
-        return self._edited(engine, port, job_id)
+        return self._edited(engine, port, *self._edit(port, job_id, incarnation, prepare))
 
     def _reschedule_job(
         self,
@@ -177,7 +179,7 @@ class JobMethods(AddingMethods):
             return new.job
         engine, port = self._find(job_id, jobstore)
 
-        def prepare(record: Record, job: Job) -> Callable[[Record], Transition]:
+        def prepare(record: Record, job: Job) -> Edit:
             clone = job._clone()
             clone.trigger = given.bind(self._now(engine), job_id)
             plan = planning.added(clone.trigger, engine.clock.micros(), engine.random)
@@ -185,10 +187,9 @@ class JobMethods(AddingMethods):
             revision, stamp = engine.random.getrandbits(63), engine.owner.stamp()
             return lambda current: edits.edit_schedule(
                 current, record, plan, revision=revision, stamp=stamp, payload=payload
-            )
+            ), clone
 
-        self._edit(port, job_id, incarnation, prepare)
-        return self._edited(engine, port, job_id)
+        return self._edited(engine, port, *self._edit(port, job_id, incarnation, prepare))
 
     def _pause_job(self, job_id: str, jobstore: str | None, incarnation: int | None) -> Job:
         self._check_process()
@@ -197,13 +198,13 @@ class JobMethods(AddingMethods):
             new.next_run_time = None
             return new.job
         engine, port = self._find(job_id, jobstore)
-        self._edit(
+        after, job = self._edit(
             port,
             job_id,
             incarnation,
-            lambda record, job: self._with_plan(engine, record, planning.paused(record)),
+            lambda record, job: self._with_plan(engine, record, job, planning.paused(record)),
         )
-        return self._edited(engine, port, job_id)
+        return self._edited(engine, port, after, job)
 
     def _resume_job(self, job_id: str, jobstore: str | None, incarnation: int | None) -> Job | None:
         self._check_process()
@@ -213,17 +214,17 @@ class JobMethods(AddingMethods):
             return new.job
         engine, port = self._find(job_id, jobstore)
 
-        def prepare(record: Record, job: Job) -> Callable[[Record], Transition] | None:
+        def prepare(record: Record, job: Job) -> Edit | None:
             plan = planning.resumed(record, job.trigger, engine.clock.micros(), engine.random)
-            return self._with_plan(engine, record, plan)
+            return self._with_plan(engine, record, job, plan)
 
-        after = self._edit(port, job_id, incarnation, prepare)
+        after, job = self._edit(port, job_id, incarnation, prepare)
         if after is Written.DELETED:
             engine.removed(port, job_id)
             return None
         if isinstance(after, Record) and after.state == "ended":
             return None  # it goes when the run that is open ends
-        return self._edited(engine, port, job_id)
+        return self._edited(engine, port, after, job)
 
     def _remove_job(self, job_id: str, jobstore: str | None, incarnation: int | None) -> None:
         self._check_process()
@@ -242,37 +243,45 @@ class JobMethods(AddingMethods):
 
     # -- parts -----------------------------------------------------------------------------------------------------
 
-    def _edit(self, port: Port, job_id: str, incarnation: int | None, prepare: Prepare) -> Transition:
-        """Read, prepare outside of any step, write under the comparison; again if somebody else was faster (bounded)."""
+    def _edit(
+        self, port: Port, job_id: str, incarnation: int | None, prepare: Prepare
+    ) -> tuple[Transition, Job]:
+        """Read, prepare outside of any step, write under the comparison; again if somebody else was faster (bounded).
+
+        Answers what was written, and the job that it was meant for.
+        """
         for _ in range(EDIT_TRIES):
             found = port.store.read(job_id)
             if found is None or found[0].state == "ended" or incarnation not in (None, found[0].incarnation):
                 raise JobLookupError(job_id)
-            change = prepare(*found)
-            if change is None:
-                return None
+            edit = prepare(*found)
+            if edit is None:
+                return None, found[1]
+            change, job = edit
             _, after = port.store.write(job_id, change)
             if after is not None:
-                return after
+                return after, job
         raise StaleJobError(job_id)
 
-    def _edited(self, engine: Engine, port: Port, job_id: str) -> Job:
+    def _edited(self, engine: Engine, port: Port, after: Transition, job: Job) -> Job:
         """An edit was written: say so, have the loop look at it, and answer the job as it is now."""
         if self._wants(EVENT_JOB_MODIFIED):
-            self._dispatch_event(JobEvent(EVENT_JOB_MODIFIED, job_id, port.alias))
+            self._dispatch_event(JobEvent(EVENT_JOB_MODIFIED, job.id, port.alias))
         engine.look_again(port)
-        job = port.store.find_job(job_id)
-        if job is None:
-            raise JobLookupError(job_id)
+        now = port.store.find_job(job.id)
+        if now is not None:
+            return now
+        # It has run for the last time since, or was removed; what was asked for was done, so the caller gets the job as it was then.
+        job = job._clone()
+        if isinstance(after, Record):
+            job._record, job._next_run_time = after, after.next_run_time
         return job
 
-    def _with_plan(
-        self, engine: Engine, record: Record, plan: Plan | None
-    ) -> Callable[[Record], Transition] | None:
+    def _with_plan(self, engine: Engine, record: Record, job: Job, plan: Plan | None) -> Edit | None:
         if plan is None:
             return None
         revision, stamp = engine.random.getrandbits(63), engine.owner.stamp()
-        return lambda current: edits.edit_schedule(current, record, plan, revision=revision, stamp=stamp)
+        return lambda current: edits.edit_schedule(current, record, plan, revision=revision, stamp=stamp), job
 
     def _changed(self, engine: Engine, clone: Job, record: Record, changes: dict[str, Any]) -> Plan | None:
         """Make the changes in a copy of the job; answers what becomes of its schedule, None if nothing does."""
