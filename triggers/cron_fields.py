@@ -12,6 +12,7 @@ error that names the field and the text; nothing that is not understood is passe
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -52,7 +53,7 @@ class CronField:
     name: str
     text: str
     is_default: bool
-    values: tuple[int, ...]
+    values: Sequence[int]  # ascending; hashable
     rules: tuple[DayRule, ...]
 
     @property
@@ -108,6 +109,9 @@ def parse_field(name: str, text: str | None, fill: bool) -> CronField:
 
 @lru_cache(maxsize=2048)
 def _parse(name: str, text: str, is_default: bool) -> CronField:
+    if text == "*":
+        # Not spelled out: a year has 8,030 values.
+        return CronField(name, text, is_default, range(_KINDS[name].low, _KINDS[name].high + 1), ())
     values: set[int] = set()
     rules: set[DayRule] = set()
     for term in text.split(","):

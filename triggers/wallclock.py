@@ -37,6 +37,7 @@ class WallSchedule:
     __slots__ = (
         "_day_rules",
         "_days",
+        "_days_in_weeks",
         "_days_of_kind",
         "_either",
         "_first_time",
@@ -68,14 +69,13 @@ class WallSchedule:
         self._weekday_rules = weekday.rules
         self._either = either
         self._hours = hour.values
-        # By hour 0 to 24: the first matching hour not before it, and the last one before it; -1 for none.
-        self._hour_after = tuple(min((h for h in hour.values if h >= at), default=-1) for at in range(25))
-        self._hour_before = tuple(max((h for h in hour.values if h < at), default=-1) for at in range(25))
+        self._hour_after, self._hour_before = _hour_tables(hour.values)
         self._seconds = _seconds_of_hour(minute.values, second.values)
         self._first_time = hour.values[0] * _HOUR + self._seconds[0]
         self._last_time = hour.values[-1] * _HOUR + self._seconds[-1]
         self._per_day = len(hour.values) * len(self._seconds)
         self._days_of_kind: dict[int, tuple[int, ...]] = {}
+        self._days_in_weeks: dict[tuple[int, int], tuple[int, ...]] = {}
         self._recent: _Month = (0, 0, ())
 
     def has_dates(self) -> bool:
@@ -244,30 +244,51 @@ class WallSchedule:
         """Month *number* of *year*, both of which match."""
         first = date(year, number, 1).toordinal()
         length = _length(year, number)
-        # The day 1 of the calendar is a Monday. 7 weekdays and 4 lengths; ISO weeks follow the 400 years.
-        kind = first % 7 * 4 + length - 28 if self._weeks is None else 28 + year % 400 * 12 + number
+        # The day 1 of the calendar is a Monday. 7 weekdays and 4 lengths.
+        kind = first % 7 * 4 + length - 28
         days = self._days_of_kind.get(kind)
         if days is None:
-            days = self._days_of_kind[kind] = self._matching_days(year, number, (first - 1) % 7, length)
+            days = self._days_of_kind[kind] = self._matching_days((first - 1) % 7, length)
+        if self._weeks is not None:
+            days = self._in_weeks(days, year, number, (first - 1) % 7)
         first -= _EPOCH_DAY
         return first, first + length, days
 
-    def _matching_days(self, year: int, number: int, weekday: int, length: int) -> tuple[int, ...]:
-        """The matching days of a month that begins on *weekday* and has *length* days."""
+    def _matching_days(self, weekday: int, length: int) -> tuple[int, ...]:
+        """The matching days of a month that begins on *weekday* and has *length* days, whatever their ISO week."""
         by_day = self._days | _days_by_rules(self._day_rules, weekday, length)
         by_weekday = {day for day in range(1, length + 1) if (weekday + day - 1) % 7 in self._weekdays}
         by_weekday |= _days_by_rules(self._weekday_rules, weekday, length)
         matching = by_day | by_weekday if self._either else by_day & by_weekday
-        return tuple(
-            day
-            for day in range(1, length + 1)
-            if day in matching
-            and (self._weeks is None or date(year, number, day).isocalendar().week in self._weeks)
-        )
+        return tuple(day for day in range(1, length + 1) if day in matching)
+
+    def _in_weeks(self, days: tuple[int, ...], year: int, number: int, weekday: int) -> tuple[int, ...]:
+        """Those of *days* that are in matching ISO weeks. These follow the calendar's 400 years."""
+        key = (year % 400, number)
+        found = self._days_in_weeks.get(key)
+        if found is None:
+            matching = []
+            monday = 99  # no day's
+            for day in days:
+                if (begin := day - (weekday + day - 1) % 7) != monday:
+                    monday = begin
+                    week = date(year, number, day).isocalendar().week
+                if week in (self._weeks or ()):
+                    matching.append(day)
+            found = self._days_in_weeks[key] = tuple(matching)
+        return found
 
 
 @lru_cache(maxsize=256)
-def _seconds_of_hour(minutes: tuple[int, ...], seconds: tuple[int, ...]) -> tuple[int, ...]:
+def _hour_tables(hours: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """By hour 0 to 24: the first of *hours* not before it, and the last one before it; -1 for none."""
+    after = [min((hour for hour in hours if hour >= at), default=-1) for at in range(25)]
+    before = [max((hour for hour in hours if hour < at), default=-1) for at in range(25)]
+    return tuple(after), tuple(before)
+
+
+@lru_cache(maxsize=256)
+def _seconds_of_hour(minutes: Sequence[int], seconds: Sequence[int]) -> tuple[int, ...]:
     """Cached to be shared: with second="*" these are up to 3,600 numbers."""
     return tuple(minute * 60 + second for minute in minutes for second in seconds)
 

@@ -50,16 +50,16 @@ def moments(zone: str, begin: datetime, end: datetime, step: timedelta) -> tuple
     """Every moment from *begin* until before *end* (UTC)."""
     found = []
     info = ZoneInfo(zone)
-    before = (begin - step).astimezone(info).replace(tzinfo=None)
+    before = (begin - step).astimezone(info).replace(tzinfo=None, fold=0)
     at = begin
     while at < end:
         local = at.astimezone(info)
         wall = local.replace(tzinfo=None, fold=0)
         skipped = []
-        missing = before + step
-        while missing < wall:
-            skipped.append(missing)
-            missing += step
+        before += step
+        while before < wall:
+            skipped.append(before)
+            before += step
         # Shown before: another, earlier moment has the same wall time. zoneinfo says so by fold.
         found.append(Moment(at, wall, local.fold == 1, tuple(skipped)))
         before = wall
@@ -93,13 +93,14 @@ def fire_times(
         return days[day]
 
     found = []
-    for moment in moments(zone, begin, end, step):
-        if wildcard:
-            fires = matches(moment.wall)
-        else:
-            fires = (not moment.second_pass and matches(moment.wall)) or any(map(matches, moment.skipped))
+    minutes = times["minute"]
+    for instant, wall, second_pass, skipped in moments(zone, begin, end, step):
+        # The minute first, for speed only: most of them do not match.
+        fires = wall.minute in minutes and matches(wall)
+        if not wildcard:
+            fires = (fires and not second_pass) or any(map(matches, skipped))
         if fires:
-            found.append(moment.instant)
+            found.append(instant)
     return found
 
 

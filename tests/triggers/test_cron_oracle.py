@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mainspring.triggers import CronTrigger
+from mainspring.triggers.instants import to_micros
 
 from tests.triggers import oracle
 from tests.triggers.schedules import (
@@ -39,6 +40,51 @@ def check(
     assert fires_between(trigger, begin, end) == expected
     assert fires_backwards(trigger, begin, end) == expected
     assert count(trigger, begin, end) == len(expected)
+
+
+def check_single_steps(trigger: CronTrigger, expected: list[datetime], asked: datetime) -> None:
+    """The neighbours of one instant, which need not be a fire time: it may be in the second pass of an overlap."""
+    instant = to_micros(asked)
+    later = [moment for moment in expected if moment > asked]
+    earlier = [moment for moment in expected if moment < asked]
+    if later:
+        assert trigger.next_after(instant) == to_micros(later[0])
+        assert trigger.count_between(instant, to_micros(later[-1])) == len(later)
+    if earlier:
+        assert trigger.previous_before(instant) == to_micros(earlier[-1])
+        assert trigger.count_between(to_micros(earlier[0]) - 1, instant - 1) == len(earlier)
+
+
+@settings(max_examples=200, deadline=None)
+@given(change=st.sampled_from(sorted(CHANGES)), fields=cron_fields(), shift=st.integers(0, 30 * 60))
+def test_asked_from_anywhere_around_clock_changes(change: str, fields: dict[str, str], shift: int) -> None:
+    zone, begin, end = window(change)
+    trigger = cron(fields, zone)
+    expected = oracle.fire_times(fields, zone, begin, end)
+    asked = begin + timedelta(hours=18, seconds=shift)
+    while asked < end - timedelta(hours=18):
+        check_single_steps(trigger, expected, asked)
+        asked += timedelta(minutes=30)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize(
+    "time", [{"minute": "*"}, {"hour": "*", "minute": "17"}, {"hour": "0-23", "minute": "0,17"}]
+)
+def test_seen_from_far_away(change: str, time: dict[str, str]) -> None:
+    # Nothing matches for months before and after, so that the search leaps over other changes of the clock.
+    zone, day = CHANGES[change]
+    middle = datetime.fromisoformat(day).replace(tzinfo=UTC, hour=12)
+    for date in (middle - timedelta(days=1), middle, middle + timedelta(days=1)):
+        fields = {"year": str(date.year), "month": str(date.month), "day": str(date.day), **time}
+        begin, end = date - timedelta(days=2), date + timedelta(days=2)
+        expected = oracle.fire_times(fields, zone, begin, end)
+        trigger = cron(fields, zone)
+        for days in (0, 100, 200, 300):
+            early, late = begin - timedelta(days=days), end + timedelta(days=days)
+            assert fires_between(trigger, early, late) == expected
+            assert fires_backwards(trigger, early, late) == expected
+            assert count(trigger, early, late) == len(expected)
 
 
 @settings(max_examples=400, deadline=None)
