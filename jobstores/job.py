@@ -11,7 +11,7 @@ from ..triggers.base import BaseTrigger
 from ..triggers.instants import from_micros, to_micros
 from .errors import JobLookupError
 from .options import checked_option
-from .record import Record, Recovery
+from .record import Record, Recovery, Transition
 from .references import callable_name, callable_reference, check_callable_args, resolve_reference
 
 if TYPE_CHECKING:
@@ -249,6 +249,13 @@ class Job:
         if self._kwargs is not None:
             clone._kwargs = dict(self._kwargs)
         return clone
+
+    def _as_written(self, after: Transition) -> Job:
+        """The job of an edit that was written, for a caller whose job has run for the last time, or was removed, since."""
+        job = self._clone()
+        if isinstance(after, Record):
+            job._record, job._next_run_time = after, after.next_run_time
+        return job
 
     def __getstate__(self) -> dict[str, Any]:
         """The job as plain attributes, its function as a reference: what stores written for APScheduler 3 keep."""

@@ -407,9 +407,7 @@ class AddingMethods:
             _, after = store.write(new.job.id, change)
             if after is not None:
                 engine.look_again(port)
-                stored = store.lookup_job(new.job.id)
-                if stored is None:
-                    raise JobLookupError(new.job.id)
+                stored = store.find_job(new.job.id) or new.job._as_written(after)
                 if stored is not new.job:
                     new.job._adopt(stored)
                 return stored

@@ -268,14 +268,7 @@ class JobMethods(AddingMethods):
         if self._wants(EVENT_JOB_MODIFIED):
             self._dispatch_event(JobEvent(EVENT_JOB_MODIFIED, job.id, port.alias))
         engine.look_again(port)
-        now = port.store.find_job(job.id)
-        if now is not None:
-            return now
-        # It has run for the last time since, or was removed; what was asked for was done, so the caller gets the job as it was then.
-        job = job._clone()
-        if isinstance(after, Record):
-            job._record, job._next_run_time = after, after.next_run_time
-        return job
+        return port.store.find_job(job.id) or job._as_written(after)
 
     def _with_plan(self, engine: Engine, record: Record, job: Job, plan: Plan | None) -> Edit | None:
         if plan is None:

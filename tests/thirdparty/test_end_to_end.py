@@ -129,6 +129,21 @@ def test_an_edit_answers_the_job_even_if_it_runs_for_the_last_time_at_once(start
         assert ran() == number
 
 
+def test_a_replacement_that_runs_for_the_last_time_at_once_is_not_added_once_more(start: Start) -> None:
+    program = start()
+    scheduler = program.scheduler
+    for number in range(10):
+        scheduler.add_job(say, "date", run_date=soon(3600), args=["old"], id=f"{number}")
+        when = soon()
+        job = scheduler.add_job(
+            say, "date", run_date=when, args=[number], id=f"{number}", replace_existing=True
+        )
+        assert (job.id, job.args) == (f"{number}", (number,))
+        assert ran() == number
+    scheduler.shutdown()
+    assert RAN.empty()
+
+
 def test_jobs_are_shown_changed_paused_and_removed(start: Start) -> None:
     program = start()
     scheduler = program.scheduler
