@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-import socket
-import uuid
 from functools import cache
-from pathlib import Path
 from random import Random
 from typing import Final
 
@@ -26,7 +23,7 @@ class Owner:
         self.random = Random() if random is None else random
         """Where incarnations, revisions and run ids are drawn from; seeded by the system unless given."""
         self.pid = os.getpid()
-        self.boot = uuid.uuid4().hex[:16]
+        self.boot = os.urandom(8).hex()
         self.name = _SEPARATOR.join((_host(), str(self.pid), _process_start(self.pid) or "?", self.boot))
         # next() of a count is one step under the interpreter lock, so that two threads never draw the same number.
         self._writes = itertools.count(1)
@@ -47,9 +44,9 @@ def is_gone(owner: str) -> bool:
 @cache
 def _host() -> str:
     """This host as far as pids mean something in it. Without /proc only the name is left, and `is_gone` never says yes."""
-    name = socket.gethostname().replace(_SEPARATOR, "_")
+    name = _node().replace(_SEPARATOR, "_")
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()[:8]
+        boot = _read("/proc/sys/kernel/random/boot_id").strip()[:8]
         namespace = os.readlink("/proc/self/ns/pid").strip("pid:[]")
     except OSError:
         return name
@@ -62,8 +59,22 @@ def _process_start(pid: int) -> str | None:
     A zombie does not count as existing: it runs nothing any more.
     """
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        stat = _read(f"/proc/{pid}/stat")
     except OSError:
         return None
     fields = stat[stat.rindex(")") + 2 :].split()
     return None if fields[0] in "ZX" else fields[19]
+
+
+def _node() -> str:
+    """The name of this host."""
+    if hasattr(os, "uname"):
+        return os.uname().nodename
+    import socket  # only where there is no uname: it takes longer to import than all of this package
+
+    return socket.gethostname()
+
+
+def _read(path: str) -> str:
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.read()

@@ -1,6 +1,5 @@
 """References: how a stored job names its function ("module:qualname"), finds it again, and checks the arguments for it."""
 
-import difflib
 import importlib
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -193,6 +192,8 @@ def _problems(signature: Signature, args: Sequence[Any], kwargs: Mapping[Any, An
         if not isinstance(name, str):
             yield f"the names in kwargs must be text, not {_shown(name)}"
         elif not open_ended and name not in by_keyword and name not in positional_only:
+            import difflib  # here: only a mistake needs it
+
             nearest = difflib.get_close_matches(name, by_keyword, 1)
             yield f"it has no parameter {name!r}" + (f" (did you mean {nearest[0]!r}?)" if nearest else "")
     needed = [p for p in positional[len(args) :] if p.default is Parameter.empty]

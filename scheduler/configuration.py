@@ -5,8 +5,8 @@ to the arguments of each executor and job store, and builds none of them; the ca
 """
 
 import logging
+import sys
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from random import Random
@@ -84,7 +84,7 @@ def build_executor(alias: str, spec: Any) -> BaseExecutor:
 
     :raises TypeError, ValueError, LookupError, ImportError: *spec* is not right; the message says where
     """
-    if isinstance(spec, Executor) and not isinstance(spec, BaseExecutor):
+    if not isinstance(spec, BaseExecutor) and _is_standard_pool(spec):
         from ..executors.futures import FuturesExecutor
 
         return FuturesExecutor(spec)
@@ -207,8 +207,14 @@ _READERS: dict[str, Callable[[Any], Any]] = {
 
 def _is_instance(kind: str, spec: Any) -> bool:
     if kind == "executors":
-        return isinstance(spec, (BaseExecutor, Executor))
+        return isinstance(spec, BaseExecutor) or _is_standard_pool(spec)
     return isinstance(spec, BaseJobStore)
+
+
+def _is_standard_pool(spec: Any) -> bool:
+    """Whether it is a `concurrent.futures.Executor`: who has one has imported that module, and nobody else needs it here."""
+    module = sys.modules.get("concurrent.futures")
+    return module is not None and isinstance(spec, module.Executor)
 
 
 def _build(kind: str, alias: str, spec: Any) -> Any:
