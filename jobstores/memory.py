@@ -158,20 +158,22 @@ class MemoryJobStore(RecordJobStore):
         won: Won,
     ) -> list[Record]:
         """Decide the due records of one executor, under the lock; answers those that stay due, and have left the timetable."""
-        passed: list[Record] = []
+        passed: dict[str, Record] = {}
         owner = self.owner.name
         while (first := self._first(timetable, alias)) is not None and first <= now:
             if room <= 0:
                 won.more = True
                 break
             job = self._stored[timetable.pop()]
+            if job.id in passed:
+                continue  # a job that has moved away from a time and back has two entries there
             before = _record(job)
             choice = choose(before)
             if choice == "defer":
                 won.deferred.append(before)
                 room -= 1
             if not isinstance(choice, Decision) or transitions.changes_nothing(before, choice):
-                passed.append(before)
+                passed[before.id] = before
                 continue
             after = transitions.claim(before, choice, owner=owner, now=now, lease_until=None, stamp=stamp)
             won.rows.append((before, choice, after))
@@ -180,7 +182,7 @@ class MemoryJobStore(RecordJobStore):
                 self._delete(job)
             else:
                 self._put(job, None, after)
-        return passed
+        return list(passed.values())
 
     def _expired(self, now: int) -> list[str]:
         return []
