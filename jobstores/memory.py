@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from threading import Lock
@@ -36,12 +37,15 @@ class MemoryJobStore(RecordJobStore):
     def __init__(self) -> None:
         super().__init__()
         self._restored = _StoredJobs(self)
-        self._lock = Lock()
+        self._lock, self._pid = Lock(), os.getpid()
         self._stored: dict[str, Job] = {}
         self._timetables: dict[str, Timetable] = {}
 
     def start(self, scheduler: Any, alias: str) -> None:
         super().start(scheduler, alias)
+        if self._pid != os.getpid():
+            # The copy in a forked child: the lock may have been held by a thread that did not come along.
+            self._lock, self._pid = Lock(), os.getpid()
         with self._lock:
             # Jobs of an earlier start stay, and may now be another scheduler's.
             for job in self._stored.values():
@@ -280,3 +284,6 @@ class _StoredJobs(RestoredJobs):
 
     def for_run(self, record: Record, job: Job) -> Job:
         return job
+
+    def moved(self, job: Job, record: Record) -> None:
+        """It has the record already, or a later one."""

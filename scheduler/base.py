@@ -11,6 +11,7 @@ import threading
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from datetime import tzinfo
+from functools import partial
 from typing import Any, ClassVar, Final, TypeVar
 
 from ..events import (
@@ -205,9 +206,9 @@ class BaseScheduler(CareMethods):
             self._keeper.start()
 
     def shutdown(self, wait: bool = True) -> None:
-        """Stop. Runs that have not started are given back to their stores; those that have are waited for (unless not `wait`).
+        """Stop: claim nothing more, wait for all runs that were claimed, and close the stores.
 
-        May be called from a job: it waits for all runs but those which are themselves inside `shutdown`. What still runs afterwards
+        Without `wait`, runs that have not started are given back to their stores, and those that have are not waited for. May be called from a job: it waits for all runs but those which are themselves inside `shutdown`. What still runs afterwards
         keeps its lease, and its end is written. Raises `SchedulerNotRunningError`. The scheduler can be started again.
         """
         self._check_process()
@@ -368,14 +369,17 @@ class BaseScheduler(CareMethods):
                 self._announce(self._add_pending(alias))
             except BaseException:
                 with self._lock:
-                    engine.remove_port(alias)
+                    engine.remove_port(alias, _nothing)
                     self._jobstores.pop(alias, None)
                 raise
         self._dispatch_event(SchedulerEvent(EVENT_JOBSTORE_ADDED, alias))
         self.wakeup()
 
     def remove_jobstore(self, alias: str, shutdown: bool = True) -> None:
-        """Remove a job store from this scheduler, and close it; its jobs stay in it. Raises KeyError if it is unknown."""
+        """Remove a job store from this scheduler; its jobs stay in it. Raises KeyError if it is unknown.
+
+        It is closed (if `shutdown`) as soon as the runs that were claimed from it have ended and are written.
+        """
         self._check_process()
         with self._lock:
             if alias not in self._jobstores:
@@ -383,11 +387,11 @@ class BaseScheduler(CareMethods):
             store = self._jobstores.pop(alias)
             self._configured[1].discard(alias)
             engine = self._engine
-            port = None if engine is None else engine.remove_port(alias)
-        if engine is not None and port is not None:
-            engine.settled(port, port.settle())
-        if shutdown:
-            store.shutdown()
+            close = partial(self._close, alias, store) if shutdown else _nothing
+        if engine is None:
+            close()
+        else:
+            engine.remove_port(alias, close)
         self._dispatch_event(SchedulerEvent(EVENT_JOBSTORE_REMOVED, alias))
 
     # -- listeners ---------------------------------------------------------------------------------------------------
@@ -429,3 +433,7 @@ def _specification(plugin: Any, options: dict[str, Any]) -> Any:
 
 def _without(registry: dict[str, P], aliases: set[str]) -> dict[str, P]:
     return {alias: plugin for alias, plugin in registry.items() if alias not in aliases}
+
+
+def _nothing() -> None:
+    pass

@@ -99,16 +99,24 @@ class Engine:
         self._ports = (*self._ports, port)
         self.look_again(port)
 
-    def remove_port(self, alias: str) -> Port | None:
-        """Have the loop look at a store no more; the pass that is going on may still do so."""
-        removed = self.port(alias)
-        self._ports = tuple(port for port in self._ports if port.alias != alias)
-        return removed
+    def remove_port(self, alias: str, left: Callable[[], None]) -> None:
+        """Claim nothing more from a store; `left` is called when the runs that were claimed there have ended and are written."""
+        port = self.port(alias)
+        if port is not None:
+            port.leaving = left
+            self._drop_if_left(port)
+
+    def _drop_if_left(self, port: Port) -> None:
+        left = port.leaving
+        if left is None or port.tickets or port not in self._ports:
+            return
+        self._ports = tuple(other for other in self._ports if other is not port)
+        left()
 
     def port(self, alias: str) -> Port | None:
         """The port of a store."""
         for port in self._ports:
-            if port.alias == alias:
+            if port.alias == alias and port.leaving is None:
                 return port
         return None
 
@@ -184,8 +192,8 @@ class Engine:
 
     def submit(self, port: Port, result: ClaimResult) -> None:
         """Hand what was claimed to the executors, and say what else the claim has found."""
-        for record, job, times in result.skipped:
-            self._skipped(port, record, job, times)
+        for _, job, times in result.skipped:
+            self._skipped(port, job, times)
         for claim in result.claims:
             self._submit(port, claim)
         for record, _ in result.parked:
@@ -218,7 +226,7 @@ class Engine:
                 port.returned(ticket.key)
                 return
             # The record had room, the executor has not: a run that another scheduler has recovered still goes on here.
-            self._skipped(port, claim.record, job, run.run_times)
+            self._skipped(port, job, run.run_times)
             self._withdraw(ticket)
         except Exception as exc:
             self.logger.exception('Error submitting job "%s" to executor "%s"', job, job.executor)
@@ -273,6 +281,7 @@ class Engine:
             self._parked(port, job_id, reason)
         for job_id in result.removed:
             self.removed(port, job_id)
+        self._drop_if_left(port)
 
     def recovered(self, port: Port, found: Sequence[RecoveredRun]) -> None:
         """Runs of schedulers that are gone were accounted for."""
@@ -324,23 +333,16 @@ class Engine:
         if self.wants(EVENT_JOB_REMOVED):
             self.publish(JobEvent(EVENT_JOB_REMOVED, job_id, port.alias))
 
-    def _skipped(self, port: Port, record: Record, job: Job, instants: Sequence[int]) -> None:
+    def _skipped(self, port: Port, job: Job, instants: Sequence[int]) -> None:
         self.logger.warning(
             'Execution of job "%s" skipped: maximum number of running instances reached (%d)',
-            self._named(job, record),
+            job,
             job.max_instances,
         )
         if self.wants(EVENT_JOB_MAX_INSTANCES):
             self.publish(
                 JobSubmissionEvent(EVENT_JOB_MAX_INSTANCES, job.id, port.alias, self.run_times(job, instants))
             )
-
-    def _named(self, job: Job, record: Record) -> Job:
-        # A cached job has no next run time of its own; in the log it is shown with the record's.
-        if job._record is None:
-            job = job._clone()
-            job._next_run_time = record.next_run_time
-        return job
 
     def _parked(self, port: Port, job_id: str, reason: str) -> None:
         self.logger.error('Job "%s" is parked, and waits for a person: %s', job_id, reason)

@@ -333,7 +333,11 @@ class JobMethods(AddingMethods):
 
     def _ports_of(self, jobstore: str | None) -> list[Port]:
         engine = self._engine
-        return [] if engine is None else [port for port in engine.ports() if jobstore in (None, port.alias)]
+        return (
+            []
+            if engine is None
+            else [port for port in engine.ports() if jobstore in (None, port.alias) and port.leaving is None]
+        )
 
     def _find(self, job_id: str, jobstore: str | None) -> tuple[Engine, Port]:
         """The store that has the job. Raises `JobLookupError` if none has it, KeyError if there is no such store."""
@@ -342,7 +346,7 @@ class JobMethods(AddingMethods):
             raise JobLookupError(job_id)
         if jobstore is not None:
             return engine, self._port(engine, jobstore)
-        for port in engine.ports():
+        for port in self._ports_of(None):
             record = port.store.peek(job_id)
             if record is not None and record.state != "ended":
                 return engine, port

@@ -25,6 +25,7 @@ class Keeper:
         self._close: Callable[[], None] | None = None
         self._thread: threading.Thread | None = None
         self._failing = False
+        self._gives_up_at: float | None = None
 
     def start(self) -> None:
         """Begin; does nothing if it runs already."""
@@ -90,13 +91,22 @@ class Keeper:
         self._failing = failed
 
     def _finish(self) -> bool:
-        """Write the ends of runs; True when nothing is left."""
+        """Write the ends of runs; True when nothing is left, or what is left can no longer be written."""
         engine = self._engine
+        now = engine.clock.monotonic()
         left = False
         for port in engine.ports():
             try:
                 engine.settled(port, port.settle())
             except Exception as exc:
+                if self._gives_up_at is None:
+                    self._gives_up_at = now + engine.lease
+                if now >= self._gives_up_at and all(ticket.done for ticket in list(port.tickets.values())):
+                    # Their leases are over by now: another scheduler reports them, or the next start of this one.
+                    engine.logger.error(
+                        'Ends of runs were not written to job store "%s": %s', port.alias, exc
+                    )
+                    continue
                 engine.logger.warning(
                     'Ends of runs cannot be written to job store "%s" yet: %s', port.alias, exc
                 )

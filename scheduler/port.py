@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -113,6 +113,8 @@ class Port:
         """µs UTC: when the store is tried again after it failed."""
         self.unknown_check_at = 0
         self.failures = 0
+        self.leaving: Callable[[], None] | None = None
+        """Called when the last run of a store that was removed has been written; nothing is claimed from it any more."""
         self.more = False
         """More is due there than the last claim asked for."""
         self.granted_until = 0.0
@@ -278,7 +280,7 @@ class Port:
 
     def must_look(self, now: int) -> bool:
         """Whether something may be due."""
-        return now >= self.look_at and now >= self.retry_at
+        return self.leaving is None and now >= self.look_at and now >= self.retry_at
 
     def must_recover(self, now: int) -> bool:
         """Whether it is time to search for runs whose owner is gone."""
@@ -286,7 +288,7 @@ class Port:
 
     def next_time(self, may_claim: bool) -> int | None:
         """µs UTC: when there is something to do here; None if nothing is known."""
-        times = [self.look_at] if may_claim else []
+        times = [self.look_at] if may_claim and self.leaving is None else []
         if self._ended or self._returns:
             times.append(self._settle_at or 0)
         return max(min(times), self.retry_at) if times else None
