@@ -261,12 +261,12 @@ def _steady_load(library: Library, scheduler: Any, spread: bool, seconds: float 
     def note(event: Any) -> None:
         lateness.append(time.time() - event.scheduled_run_time.timestamp())
 
-    begin = datetime.now(UTC) + timedelta(seconds=2)  # by then all 200 are added
+    grid = datetime.now(UTC).replace(microsecond=0)
     for i in range(STEADY_JOBS):
-        due = begin + timedelta(seconds=i / STEADY_JOBS if spread else 0)
-        scheduler.add_job(noop, "interval", seconds=1, start_date=due, next_run_time=due, id=f"steady{i}")
-    # Measured from the middle between two whole periods on, so that each second of it has all of its runs.
-    time.sleep((begin - datetime.now(UTC)).total_seconds() + 2.9)
+        start = grid + timedelta(seconds=i / STEADY_JOBS if spread else 0)
+        scheduler.add_job(noop, "interval", seconds=1, start_date=start, id=f"steady{i}")
+    # Measured once that has settled, from just before one whole second to just before another: periods with all of their runs.
+    time.sleep(2.9 - time.time() % 1)
     scheduler.add_listener(note, library.events.EVENT_JOB_EXECUTED)
     cpu, wall = time.process_time(), time.perf_counter()
     time.sleep(seconds)
