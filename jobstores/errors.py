@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 
 class JobLookupError(KeyError):
     """There is no job of that id in the store, or the handle is of an earlier job that had the same id."""
@@ -52,3 +54,21 @@ class JobStoreError(RuntimeError):
 
 class JobRestoreError(ValueError):
     """This process cannot make the job of a record: its function, arguments or trigger do not come back."""
+
+
+def described(exc: BaseException) -> str:
+    """An exception as one line for a reason or a message. Its `__str__` is its author's code, and may raise, too."""
+    try:
+        return f"{type(exc).__name__}: {exc}"
+    except Exception:
+        return f"{type(exc).__name__} (its message cannot be shown)"
+
+
+def ends_program(exc: BaseException) -> bool:
+    """Whether an exception that other people's code raised is meant for the whole program: Ctrl-C, or `sys.exit()` in a signal handler.
+
+    Both come up in the main thread. In another one, `sys.exit()` (or a `gevent.Timeout`, which is no Exception either) is the failure
+    of the code that raised it, and would merely end a thread of ours.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    return is_main and isinstance(exc, KeyboardInterrupt | SystemExit)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from random import Random
 from typing import Final, cast
 
+from ..jobstores.errors import described, ends_program
 from ..jobstores.job import Job
 from ..jobstores.record import Decision, Due, ParkedReason, Plan, Record, Run
 from ..triggers import BaseTrigger, calls_user_code
@@ -89,7 +90,9 @@ def _outlook(job: Job, fire_time: int, now: int, random: Random) -> tuple[tuple[
         kept, following = _kept_times(job.trigger, fire_time, now, job.coalesce)
         more = following is not None and following <= now and not job.coalesce
         return kept, next_plan(job.trigger, following, random), more
-    except Exception as exc:  # a user's trigger may raise anything
+    except BaseException as exc:  # a user's trigger may raise anything
+        if ends_program(exc):
+            raise
         return kept, Plan(None, fire_time, "parked", trigger_failure(exc)), False
 
 
@@ -181,7 +184,9 @@ def following_time(trigger: BaseTrigger, previous: int | None, now: int) -> int 
         if previous is None:
             previous = _BEGINNING if trigger.one_off else now - 1
         return trigger.next_after(previous)
-    zone = getattr(trigger, "timezone", None) or UTC
+    zone = getattr(trigger, "timezone", None)
+    if not isinstance(zone, tzinfo):  # a user's trigger may keep anything by that name: the name of a zone, say
+        zone = UTC
     answer = trigger.get_next_fire_time(
         None if previous is None else from_micros(previous, zone), from_micros(now, zone)
     )
@@ -222,6 +227,6 @@ def dispatch_time(trigger: BaseTrigger, fire_time: int, random: Random) -> int:
     return fire_time + delay
 
 
-def trigger_failure(exc: Exception) -> str:
+def trigger_failure(exc: BaseException) -> str:
     """The reason of a job that is parked because its trigger failed."""
-    return f"{ParkedReason.TRIGGER}: {type(exc).__name__}: {exc}"
+    return f"{ParkedReason.TRIGGER}: {described(exc)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..jobstores.errors import ends_program
 from .loop import Call, Loop
 
 
@@ -18,7 +19,9 @@ def drive(loop: Loop, wait: Callable[[float], object]) -> None:
                 continue
             try:
                 answer = command.step()
-            except Exception as exc:
+            except BaseException as exc:
+                if ends_program(exc):
+                    raise
                 command = loop.throw(exc)
             else:
                 command = loop.send(answer)

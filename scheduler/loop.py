@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ..jobstores.errors import ends_program
+
 if TYPE_CHECKING:
     from .engine import Engine
     from .port import Port
@@ -46,7 +48,9 @@ def run(engine: Engine) -> Loop:
         for port in engine.ports():
             try:
                 yield from look_at(engine, port)
-            except Exception as exc:
+            except BaseException as exc:
+                if ends_program(exc) or isinstance(exc, GeneratorExit):
+                    raise
                 # Whatever a store raises concerns that store: it is tried again later, and the others go on.
                 engine.store_failed(port, exc)
         yield Wait(engine.seconds_to_wait())

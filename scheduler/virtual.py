@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 from ..events import ManualClock
+from ..jobstores.errors import ends_program
 from ..triggers.instants import from_micros, to_micros
 from .base import BaseScheduler
 from .configuration import DEFAULT_PREFIX
@@ -81,7 +82,7 @@ class VirtualScheduler(BaseScheduler):
         """Run the loop until it would wait beyond the target."""
         clock = self._manual_clock
         answer: Any = None
-        failure: Exception | None = None
+        failure: BaseException | None = None
         self._woken = False
         try:
             while True:
@@ -91,7 +92,9 @@ class VirtualScheduler(BaseScheduler):
                 if isinstance(command, Call):
                     try:
                         answer = command.step()
-                    except Exception as exc:
+                    except BaseException as exc:
+                        if ends_program(exc):
+                            raise
                         failure = exc
                 elif self._woken:
                     self._woken = (
