@@ -324,6 +324,8 @@ class Job:
     def __str__(self) -> str:
         if self.pending:
             status = "pending"
+        elif self._record is not None and self._record.state == "ended":
+            status = "no further run"
         elif self.next_run_time is None:
             status = "paused"
         else:

@@ -287,6 +287,7 @@ class RecordJobStore(BaseJobStore):
             if not isinstance(after, Record):
                 result.removed.append(before.id)
                 continue
+            self._restored.moved(job, after)
             if decision.state == "parked" and before.state != "parked":
                 result.parked.append((after, job))
             if decision.starts:

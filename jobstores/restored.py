@@ -78,7 +78,12 @@ class RestoredJobs:
             )
             return job
         self._dress(fresh)
+        self.moved(fresh, record)
         return fresh
+
+    def moved(self, job: Job, record: Record) -> None:
+        """A claim has moved the job's schedule: what executors and the log show of it is as the record has it now."""
+        job._record, job._next_run_time = record, record.next_run_time
 
     def forget(self, job_id: str) -> None:
         """The job is no longer in the store."""

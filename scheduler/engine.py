@@ -378,7 +378,7 @@ class Engine:
 
     # -- stores that fail ------------------------------------------------------------------------------------------
 
-    def store_failed(self, port: Port, exc: Exception) -> None:
+    def store_failed(self, port: Port, exc: BaseException) -> None:
         """A store raised: it is tried again later, with growing pauses; that is said once."""
         port.ask(0)  # as soon as it is tried again
         port.failures += 1
