@@ -24,6 +24,12 @@ class Dialect(ABC):
     shared: bool
     """Whether other processes can use the same database."""
 
+    def __init__(self, engine: sa.Engine, *, owned: bool, synchronous: str) -> None:
+        """`owned`: the engine is the store's, not the caller's. `synchronous`: "FULL" or "NORMAL", what a commit has to survive."""
+        self._engine = engine
+        self._owned = owned
+        self._synchronous = synchronous
+
     @classmethod
     @abstractmethod
     def engine_arguments(cls, url: sa.URL, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from .record import Run
 
-_encode = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
+_encode = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
 _decode = json.JSONDecoder().decode
 _quoted = lru_cache(maxsize=64)(_encode)  # owners: a few for each scheduler that shares the store
 

@@ -91,7 +91,12 @@ class Schema:
         self.versions.create(connection, checkfirst=True)
         version = self._version(connection)
         if version is None:
-            self.records.create(connection, checkfirst=True)
+            if sa.inspect(connection).has_table(self.records.name, schema=self.records.schema):
+                raise JobStoreError(
+                    f"there is a table {self.records.fullname!r} that is not mainspring's (or its version in {self.versions.fullname!r} is "
+                    "gone): give the job store another tablename"
+                )
+            self.records.create(connection)
             connection.execute(self.versions.insert().values(id=1, version=SCHEMA_VERSION))
             return
         while version < SCHEMA_VERSION:

@@ -31,9 +31,9 @@ from .recordtable import PAGE, Change, RecordTable
 from .references import is_main_reference, resolve_reference
 from .schema import Schema
 from .serializer import Serializer
-from .sqlite import SYNCHRONOUS, SQLite
+from .sqlite import SQLite
 
-DIALECTS: Final[dict[str, type[SQLite]]] = {dialect.name: dialect for dialect in (SQLite,)}
+DIALECTS: Final[dict[str, type[Dialect]]] = {dialect.name: dialect for dialect in (SQLite,)}
 """The servers that are supported, by SQLAlchemy's name."""
 
 LOOK_FOR_DEAD_OWNERS: Final = 5_000_000
@@ -47,7 +47,35 @@ _TRIES: Final = 20
 
 
 class SQLAlchemyJobStore(RecordJobStore):
-    """..."""
+    """Jobs in a table of an SQL database. Any number of schedulers, in any number of processes, may share it. Thread-safe.
+
+    url: the database, `"sqlite:///jobs.sqlite"`; `"sqlite://"` is one in memory, which belongs to this object.
+    engine: an SQLAlchemy engine instead, or a reference to one ("module:name"). It is not disposed, and is left as it is: with an engine of
+        yours the journal mode of an SQLite file is your choice, and what a step sets on a connection is set back behind it.
+    tablename: the table of records; beside it stands `<tablename>_schema`, with the version of the layout. tableschema: their schema.
+    metadata: where the tables are defined, for tools such as Alembic; else in one of the store's own.
+    engine_options: more arguments for `create_engine`.
+    serializer, pickle_protocol, signing_keys, allowed_callables: see `Serializer`. JSON, unless a pickle_protocol is given.
+    poll_interval: seconds after which a scheduler looks for jobs that others have added.
+    synchronous: "FULL" (default) or "NORMAL". A commit with FULL survives a power failure. With NORMAL one can undo the last
+        second of commits, or whatever the operating system has not put on the disk yet (a crash of the process undoes nothing): then jobs
+        that were added are missing again, those that were removed are back, and **runs that were done are due again: they are
+        dispatched once more**, whatever the job's `recovery` says.
+
+    **Two schedulers never win the same run.** A claim reads what is due, decides and writes in one transaction that has held the database's
+    only write lock since before it read (`BEGIN IMMEDIATE`), and each write asks for the stamp that was read besides. Whoever comes second
+    reads the record as the first has left it: with the run in it, and another next run time. When nothing is due, nothing is locked.
+
+    **All or nothing.** What is given in one call (a claim of many, `add_jobs`, the ends of many runs) is one transaction.
+
+    **A commit that fails may have been written.** Then the store reads back, on another connection, whether the records have the stamp of
+    that write, and goes on accordingly. If that cannot be found out either, `JobStoreError` says so; runs which such a claim may
+    have taken are not started, and are given back as soon as the database can be reached.
+
+    Whatever the database or its driver raises comes out as `JobStoreError`, with its cause; that others are at work is waited for, some ten
+    seconds. A record that this process cannot restore, or whose row is damaged, is passed over, and nothing is ever deleted for it.
+    After a fork the child has to `start` the store before it uses it, and then has connections of its own.
+    """
 
     def __init__(
         self,
@@ -68,12 +96,12 @@ class SQLAlchemyJobStore(RecordJobStore):
         super().__init__()
         self._serializer = Serializer(serializer, pickle_protocol, signing_keys, allowed_callables)
         self._schema = Schema(tablename, _resolved(metadata), tableschema)
-        if str(synchronous).upper() not in SYNCHRONOUS:
-            raise ValueError(f"synchronous must be one of {', '.join(SYNCHRONOUS)}, got {synchronous!r}")
+        if synchronous not in ("FULL", "NORMAL"):
+            raise ValueError(f"synchronous must be 'FULL' or 'NORMAL', got {synchronous!r}")
         given = _resolved(engine)
         chosen = _created(url, engine_options or {}) if given is None else _checked(given)
         owned = given is None
-        dialect: Dialect = _dialect(chosen.url)(chosen, owned=owned, synchronous=synchronous.upper())
+        dialect = _dialect(chosen.url)(chosen, owned=owned, synchronous=synchronous)
         self._database = Database(chosen, dialect, owned)
         self._table = RecordTable(self._schema, chosen.dialect)
         self.shared = dialect.shared
@@ -96,14 +124,18 @@ class SQLAlchemyJobStore(RecordJobStore):
     def start(self, scheduler: Any, alias: str) -> None:
         """Open the database, and make its tables or bring them up to date. Raises JobStoreError if that fails."""
         super().start(scheduler, alias)
-        self._database.open()
-        if not self._database.reading(self._schema.is_current):
 
-            def create(connection: sa.Connection) -> tuple[None, Stamps]:
-                self._schema.bring_up_to_date(connection)
-                return None, {}
+        def create(connection: sa.Connection) -> tuple[None, Stamps]:
+            self._schema.bring_up_to_date(connection)
+            return None, {}
 
-            self._database.writing(create)
+        try:
+            self._database.open()
+            if not self._database.reading(self._schema.is_current):
+                self._database.writing(create)
+        except BaseException:
+            self._database.close()
+            raise
 
     def shutdown(self) -> None:
         """Close the connections, unless the engine was the caller's; the store may be started again."""
@@ -309,7 +341,7 @@ class SQLAlchemyJobStore(RecordJobStore):
         return False
 
 
-def _dialect(url: sa.URL) -> type[SQLite]:
+def _dialect(url: sa.URL) -> type[Dialect]:
     """What the store needs to know of this kind of server."""
     name = url.get_backend_name()
     if name not in DIALECTS:

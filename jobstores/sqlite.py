@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from threading import Lock
 from typing import Any, Final
+from weakref import WeakSet
 
 import sqlalchemy as sa
 from sqlalchemy.pool import SingletonThreadPool, StaticPool
@@ -17,17 +19,18 @@ from .dialects import Dialect
 BUSY_TIMEOUT: Final = 2_000
 """ms that SQLite itself waits for another process's transaction; the store tries several times."""
 
-SYNCHRONOUS: Final = {"NORMAL": 1, "FULL": 2, "EXTRA": 3}
-"""The values of the pragma, as it answers them."""
-
 _PAGE_SIZE: Final = 8_192
 """Bytes. A record takes about 1 KB; a claim of many writes half as many pages as with SQLite's 4,096."""
+
+_WAIT_BEFORE_FORK: Final = 10.0
+"""Seconds."""
 
 _CACHE_KIB: Final = 16_384
 
 _logger = logging.getLogger("mainspring.jobstores")
 
 _abandoned: list[Any] = []
+_all: WeakSet[SQLite] = WeakSet()
 
 
 class SQLite(Dialect):
@@ -44,10 +47,10 @@ class SQLite(Dialect):
     errors = (sa.exc.SQLAlchemyError, sqlite3.Error)
 
     def __init__(self, engine: sa.Engine, *, owned: bool, synchronous: str) -> None:
-        self._engine = engine
-        self._owned = owned
-        self._synchronous = SYNCHRONOUS[synchronous]
+        super().__init__(engine, owned=owned, synchronous=synchronous)
         self._writers = Lock()
+        self._held_for_fork = False
+        _all.add(self)
         self.shared = not _is_in_memory(engine.url)
         if not self.shared and isinstance(engine.pool, SingletonThreadPool):
             raise ValueError(
@@ -142,6 +145,28 @@ class SQLite(Dialect):
         self._writers = Lock()
         _abandoned.append(self._engine.pool)
         self._engine.dispose(close=False)
+
+
+def _before_fork() -> None:
+    """Let no fork happen in the middle of a step.
+
+    SQLite keeps in the memory of the process which locks its connections hold, and a fork has a copy of that: if it says "locked for
+    writing", nobody ever takes it back there, and the child could never write to that file.
+    """
+    for database in [*_all]:
+        # Not for ever: the thread that forks may be in a step itself, through a listener of the caller's engine.
+        database._held_for_fork = database._writers.acquire(timeout=_WAIT_BEFORE_FORK)
+
+
+def _after_fork() -> None:
+    for database in [*_all]:
+        if database._held_for_fork:
+            database._held_for_fork = False
+            database._writers.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
 
 
 def _outside_a_transaction(connection: sa.Connection) -> Any:
