@@ -15,9 +15,10 @@ from ..triggers import BaseTrigger
 from ..triggers.base import InstantTrigger
 from ..triggers.instants import from_micros
 from . import planning
-from .adding import EDIT_TRIES, AddingMethods, NewJob
+from .adding import AddingMethods
 from .engine import Engine
 from .errors import SchedulerNotRunningError
+from .inserting import EDIT_TRIES, NewJob
 from .plugins import did_you_mean
 from .port import Port
 

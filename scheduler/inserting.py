@@ -1,0 +1,211 @@
+"""`InsertingMethods`: how a checked job gets into its store: bound, planned, inserted, or put in the place of the one that is there."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import tzinfo
+from typing import TYPE_CHECKING, Any, Final
+
+from ..events import Clock
+from ..jobstores import edits
+from ..jobstores.errors import ConflictingIdError, JobLookupError, JobRestoreError
+from ..jobstores.job import Job
+from ..jobstores.record import ParkedReason, Plan, Record, Transition
+from ..triggers import BaseTrigger
+from ..triggers.instants import from_micros
+from .planning import Undefined, added, undefined
+
+if TYPE_CHECKING:
+    import logging
+
+    from .configuration import Settings
+    from .engine import Engine
+    from .port import Port
+
+EDIT_TRIES: Final = 100
+"""An edit that finds its record changed since it was read is made again, so often at most."""
+
+
+@dataclass(slots=True)
+class NewJob:
+    """A job that is not in its store yet: its trigger is not bound, and its next run time is what the caller said of it."""
+
+    job: Job
+    jobstore: str
+    replace_existing: bool
+    next_run_time: int | Undefined | None
+
+
+class InsertingMethods:
+    """What `BaseScheduler` does to put jobs into stores. Thread-safe."""
+
+    _lock: threading.RLock
+    _logger: logging.Logger
+    _engine: Engine | None
+    _settings: Settings
+    _pending: list[NewJob]
+    _executors: dict[str, Any]
+    state: int
+
+    if TYPE_CHECKING:
+
+        @property
+        def timezone(self) -> tzinfo: ...
+
+        @property
+        def clock(self) -> Clock: ...
+
+        def _check_process(self) -> None: ...
+
+        def _dispatch_event(self, event: Any) -> None: ...
+
+        def _wants(self, code: int) -> bool: ...
+
+    # -- into the stores ---------------------------------------------------------------------------------------------
+
+    def _port(self, engine: Engine, alias: str) -> Port:
+        port = engine.port(alias)
+        if port is None:
+            raise KeyError(f"No such job store: {alias}")
+        return port
+
+    def _plan(self, engine: Engine, new: NewJob, bound: BaseTrigger) -> Plan:
+        plan = added(bound, engine.clock.micros(), engine.random, new.next_run_time)
+        if plan.fire_time is None:
+            self._logger.warning(
+                'Job "%s" has no fire time left: it is kept, and will not run (trigger: %s)',
+                new.job.name,
+                bound,
+            )
+        return plan
+
+    def _bound(self, engine: Engine, new: NewJob) -> BaseTrigger:
+        """The job's trigger with everything settled that depends on the moment or the job."""
+        now = from_micros(engine.clock.micros(), self.timezone)
+        time = new.next_run_time
+        return new.job.trigger.bind(
+            now, new.job.id, from_micros(time, self.timezone) if isinstance(time, int) else None
+        )
+
+    def _insert_one(self, engine: Engine, port: Port, new: NewJob) -> Job:
+        job, given = new.job, new.job.trigger
+        for _ in range(EDIT_TRIES):
+            job.trigger = self._bound(engine, new)
+            plan = self._plan(engine, new, job.trigger)
+            try:
+                port.store.insert([(job, plan)])
+            except ConflictingIdError:
+                if not new.replace_existing:
+                    raise
+                try:
+                    return self._replace(engine, port, new, given)
+                except JobLookupError:
+                    continue  # it was removed in between: added after all
+            self._added(engine, port, job.executor, plan.next_run_time)
+            return job
+        raise ConflictingIdError(job.id)
+
+    def _insert_all(self, engine: Engine, news: Sequence[NewJob]) -> list[Job]:
+        """Insert new jobs, one write for each store; what was inserted goes again if another store refuses its part."""
+        by_store: dict[str, list[NewJob]] = {}
+        for new in news:
+            by_store.setdefault(new.jobstore, []).append(new)
+        ports = {alias: self._port(engine, alias) for alias in by_store}
+        replaced: list[NewJob] = []
+        inserted: list[tuple[Port, Job]] = []
+        given: list[tuple[Job, BaseTrigger]] = []
+        try:
+            for alias, entries in by_store.items():
+                port = ports[alias]
+                items = []
+                for new in entries:
+                    if new.replace_existing and self._exists(port, new.job.id):
+                        replaced.append(new)
+                        continue
+                    bound = self._bound(engine, new)
+                    plan = self._plan(engine, new, bound)
+                    given.append((new.job, new.job.trigger))
+                    new.job.trigger = bound
+                    items.append((new.job, plan))
+                port.store.insert(items)
+                inserted += [(port, job) for job, _ in items]
+        except BaseException:
+            for port, job in inserted:
+                port.store.remove_job(job.id)
+                job._jobstore_alias = None
+            for job, trigger in given:
+                job.trigger = trigger  # not bound: a pending job is bound when it gets into its store
+            raise
+        jobs = {new.job.id: self._insert_one(engine, ports[new.jobstore], new) for new in replaced}
+        for port in ports.values():
+            for alias in {job.executor for at, job in inserted if at is port}:
+                self._added(engine, port, alias, 0)
+        return [jobs.get(new.job.id, new.job) for new in news]
+
+    def _exists(self, port: Port, job_id: str) -> bool:
+        record = port.store.peek(job_id)
+        return record is not None and record.state != "ended"
+
+    def _added(self, engine: Engine, port: Port, executor: str, at: int | None) -> None:
+        """Have the loop look at what was added."""
+        if executor not in self._executors:
+            engine.unknown_executor(port, executor)
+        if at is not None:
+            engine.look_again(port, at)
+
+    def _replace(self, engine: Engine, port: Port, new: NewJob, given: BaseTrigger) -> Job:
+        """Give the job that is there this definition; its next run time stays if the trigger is equal."""
+        store = port.store
+        for _ in range(EDIT_TRIES):
+            try:
+                found = store.read(new.job.id)
+            except JobRestoreError:
+                # This process cannot make the old job, and need not: a new deployment replaces what an old one stored.
+                record = store.peek(new.job.id)
+                found = None if record is None else (record, new.job)
+            if found is None or found[0].state == "ended":
+                raise JobLookupError(new.job.id)
+            change = self._replacement(engine, port, new, given, *found)
+            _, after = store.write(new.job.id, change)
+            if after is not None:
+                engine.look_again(port)
+                stored = store.find_job(new.job.id) or new.job._as_written(after)
+                if stored is not new.job:
+                    new.job._adopt(stored)
+                return stored
+        raise JobRestoreError(f"job {new.job.id!r} is changed faster than it can be replaced")
+
+    def _replacement(
+        self, engine: Engine, port: Port, new: NewJob, given: BaseTrigger, record: Record, stored: Job
+    ) -> Callable[[Record], Transition]:
+        """The edit that replaces what was read. Calls triggers and the serializer: outside of the store's step."""
+        clone = new.job._clone()
+        revision, stamp = engine.random.getrandbits(63), engine.owner.stamp()
+        failed = (record.reason or "").startswith(ParkedReason.TRIGGER)
+        if (
+            stored is not new.job
+            and stored.trigger == given
+            and new.next_run_time is undefined
+            and not failed
+        ):
+            clone.trigger = (
+                stored.trigger
+            )  # the stored one: its anchor was settled when the job was added first
+            payload = port.store.pack(clone)
+            unblock = clone.max_instances > stored.max_instances
+            return lambda current: edits.edit_definition(
+                current,
+                record,
+                payload=payload,
+                executor=clone.executor,
+                revision=revision,
+                unblock=unblock,
+                stamp=stamp,
+            )
+        plan = self._plan(engine, new, clone.trigger)
+        payload = port.store.pack(clone)
+        return lambda current: edits.edit_schedule(
+            current, record, plan, revision=revision, stamp=stamp, payload=payload, executor=clone.executor
+        )
