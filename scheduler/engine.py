@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from random import Random
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
 from ..events import (
@@ -32,6 +33,7 @@ from ..jobstores.errors import JobRestoreError
 from ..jobstores.job import Job
 from ..jobstores.owner import Owner
 from ..jobstores.record import Claim, ClaimResult, FinishResult, Record, RecoveredRun, Run, Wanted
+from ..jobstores.restored import RETRY_QUARANTINED
 from ..triggers.instants import from_micros
 from .port import Port, Ticket
 from .window import ClaimWindow
@@ -81,7 +83,8 @@ class Engine:
         self.paused = paused
         self._claim_window = claim_window
         self._retry_interval = retry_interval
-        # Replaced as a whole by add_port and remove_port, which hold the scheduler's lock, and read without one.
+        # Replaced as a whole, under the lock, so that two threads that add stores do not lose one; read without it.
+        self._ports_lock = Lock()
         self._ports: tuple[Port, ...] = ()
         self._windows: dict[str, ClaimWindow] = {}
         # µs UTC until which the loop sleeps; None while it is looking (whoever changes something then has it look again).
@@ -96,7 +99,8 @@ class Engine:
 
     def add_port(self, port: Port) -> None:
         """Have the loop look at a store, from now on."""
-        self._ports = (*self._ports, port)
+        with self._ports_lock:
+            self._ports = (*self._ports, port)
         self.look_again(port)
 
     def remove_port(self, alias: str, left: Callable[[], None]) -> None:
@@ -108,9 +112,10 @@ class Engine:
 
     def _drop_if_left(self, port: Port) -> None:
         left = port.leaving
-        if left is None or port.tickets or port not in self._ports:
-            return
-        self._ports = tuple(other for other in self._ports if other is not port)
+        with self._ports_lock:
+            if left is None or port.tickets or port not in self._ports:
+                return
+            self._ports = tuple(other for other in self._ports if other is not port)
         left()
 
     def port(self, alias: str) -> Port | None:
@@ -252,8 +257,10 @@ class Engine:
         zone = job.timezone
         return [from_micros(instant, zone) for instant in instants]
 
-    def looked(self, port: Port, now: int, wanted: Wanted, result: ClaimResult) -> None:
-        """The store was looked at: when is the next time?"""
+    def looked(
+        self, port: Port, now: int, wanted: Wanted, result: ClaimResult, progress: bool = False
+    ) -> None:
+        """The store was looked at: when is the next time? `progress`: fewer jobs are in the way than before the look."""
         self._answered(port)
         self._warn_of_unknown_executors(port, now, wanted)
         port.more = result.more
@@ -263,7 +270,11 @@ class Engine:
         if self.polls and port.store.poll_interval is not None:
             times.append(now + int(port.store.poll_interval * 1_000_000))
         if result.deferred:
-            times.append(now + RAMP if not result.claims else now)
+            # The next ones in the index. A pause only where nothing has moved, so that hundreds of jobs that cannot be
+            # restored do not keep the good one behind them for seconds.
+            times.append(now if progress or result.claims or result.skipped else now + RAMP)
+        if result.quarantined:
+            times.append(now + RETRY_QUARANTINED)
         if result.more:
             # Either there is room again by now, or the slot that becomes free calls for the next look.
             times.append(now if any(self.wanted(port).values()) else now + RAMP)
@@ -309,8 +320,8 @@ class Engine:
             if entry.parked:
                 self._parked(port, job_id, entry.record.reason or "")
 
-    def quarantined(self, port: Port, failed: Sequence[tuple[Record, JobRestoreError]]) -> None:
-        """Jobs that this process cannot restore: reported once, as long as the reason is the same."""
+    def quarantined(self, port: Port, failed: Sequence[tuple[Record, JobRestoreError]]) -> bool:
+        """Jobs that this process cannot restore: reported once, as long as the reason is the same. Whether there are any."""
         for record, error in failed:
             reason = str(error.__cause__ or error)
             if error.__cause__ is None or port.reported.get(record.id) == reason:
@@ -326,6 +337,8 @@ class Engine:
                 self.publish(
                     JobReasonEvent(EVENT_JOB_QUARANTINED, record.id, port.alias, reason, error.__cause__)
                 )
+        # Without a cause, a job was only removed meanwhile: nothing is in quarantine for it.
+        return any(error.__cause__ is not None for _, error in failed)
 
     def removed(self, port: Port, job_id: str) -> None:
         """A job has ended."""
