@@ -1,0 +1,84 @@
+"""A program with a scheduler on an SQLite file, as the tests start several: `python -m tests.cluster.program OPTIONS`.
+
+It says on its standard output what happens, and does what it reads on its standard input: `resume`, `leave` (a shutdown that does
+not wait). When its input ends, it shuts down and ends.
+"""
+
+import json
+import logging
+import sys
+from typing import Any, Final
+
+from mainspring.events import (
+    EVENT_JOB_ERROR,
+    EVENT_JOB_EXECUTED,
+    EVENT_JOB_FOUND,
+    EVENT_JOB_LOST,
+    EVENT_JOB_MAX_INSTANCES,
+    EVENT_JOB_MISSED,
+    EVENT_JOB_PARKED,
+    EVENT_JOB_REMOVED,
+    EVENT_JOB_SUBMITTED,
+    EVENT_SCHEDULER_SHUTDOWN,
+    EVENT_SCHEDULER_STARTED,
+)
+from mainspring.executors.pool import ThreadPoolExecutor
+from mainspring.jobstores.sqlalchemy import SQLAlchemyJobStore
+from mainspring.scheduler.background import BackgroundScheduler, BlockingScheduler
+
+from tests.cluster.jobs import say
+
+CODES: Final = {
+    "submitted": EVENT_JOB_SUBMITTED,
+    "executed": EVENT_JOB_EXECUTED,
+    "error": EVENT_JOB_ERROR,
+    "missed": EVENT_JOB_MISSED,
+    "skipped": EVENT_JOB_MAX_INSTANCES,
+    "removed": EVENT_JOB_REMOVED,
+    "parked": EVENT_JOB_PARKED,
+    "lost": EVENT_JOB_LOST,
+    "found": EVENT_JOB_FOUND,
+    "started": EVENT_SCHEDULER_STARTED,
+    "stopped": EVENT_SCHEDULER_SHUTDOWN,
+}
+"""What the test calls events; which of them it wants to hear of is an option."""
+
+WORDS: Final = {code: word for word, code in CODES.items()}
+
+
+def tell(event: Any) -> None:
+    """Say what has happened: the event, the job, and what its run was due at, in microseconds since the epoch."""
+    words = [WORDS[event.code], getattr(event, "job_id", "-")]
+    if event.code == EVENT_JOB_EXECUTED:
+        words.append(round(event.scheduled_run_time.timestamp() * 1_000_000))
+    say(*words)
+
+
+def main() -> None:
+    options = json.loads(sys.argv[1])
+    logging.basicConfig(level=options["log_level"], format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    kind = BlockingScheduler if options["blocking"] else BackgroundScheduler
+    scheduler = kind(
+        jobstores={"default": SQLAlchemyJobStore(options["url"], poll_interval=0.2)},
+        executors={"default": ThreadPoolExecutor(options["workers"])},
+        lease=options["lease"],
+        claim_window=options["claim_window"],
+    )
+    mask = 0
+    for word in options["hear"]:
+        mask |= CODES[word]
+    scheduler.add_listener(tell, mask)
+    scheduler.start(paused=options["paused"])
+    if options["blocking"]:
+        return
+    for command in sys.stdin:
+        if command == "resume\n":
+            scheduler.resume()
+        else:
+            scheduler.shutdown(wait=False)
+    if scheduler.running:
+        scheduler.shutdown()
+
+
+if __name__ == "__main__":
+    main()

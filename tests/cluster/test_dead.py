@@ -1,0 +1,74 @@
+"""A process that is killed: another one of the same host accounts for its runs at once, and a job that kills its process is given up."""
+
+import signal
+
+import pytest
+
+from tests.cluster.jobs import die, hold
+from tests.cluster.processes import Place, wait_until
+
+WORKERS = 2
+LEASE = 600.0  # seconds: nobody here waits for that
+MAX_RECOVERIES = 3
+
+
+@pytest.mark.parametrize("recovery", ["skip", "rerun"])
+def test_the_runs_of_a_dead_process_are_recovered_long_before_their_leases_end(
+    place: Place, recovery: str
+) -> None:
+    place.close_gate()
+    jobs = {f"job-{number}" for number in range(4)}
+    with place.office() as office:
+        for job_id in jobs:
+            arguments = [str(place.lines), job_id, str(place.gate)]
+            office.add_job(hold, args=arguments, id=job_id, misfire_grace_time=None, recovery=recovery)
+    survivor = place.start(["started", "removed", "lost", "parked"], lease=LEASE, paused=True)
+    survivor.wait_for("started")
+    victim = place.start(["submitted"], workers=WORKERS, lease=LEASE)
+    victim.wait_for("ran", WORKERS)
+    victim.wait_for("submitted", WORKERS + 1)
+    victim.kill()
+    claimed = place.claimed()
+    place.open_gate()
+    survivor.tell("resume")
+    wait_until(
+        [survivor],
+        lambda: survivor.count["removed"] + survivor.count["parked"] == len(jobs),
+        "an account of all jobs",
+    )
+    assert survivor.end() == 0
+
+    running = {*victim.names("ran")}
+    lost, parked = place.lost_and_parked()
+    if recovery == "skip":
+        assert lost == dict.fromkeys(claimed, 1)
+        assert parked == claimed == {*survivor.names("lost")}
+        assert place.ran() == dict.fromkeys(running | (jobs - claimed), 1)
+    else:
+        assert not lost
+        assert not parked
+        assert place.ran() == dict.fromkeys(jobs, 1) | dict.fromkeys(running, 2)
+
+
+def test_a_job_that_kills_its_process_is_given_up(place: Place) -> None:
+    with place.office() as office:
+        office.add_job(
+            die,
+            args=[str(place.lines), "deadly"],
+            id="deadly",
+            misfire_grace_time=None,
+            recovery="rerun",
+            max_recoveries=MAX_RECOVERIES,
+        )
+    for _ in range(1 + MAX_RECOVERIES):
+        assert place.start(lease=LEASE).ended() == -signal.SIGKILL
+    process = place.start(["parked"], lease=LEASE)
+    process.wait_for("parked")
+    assert process.end() == 0
+
+    assert place.ran()["deadly"] == 1 + MAX_RECOVERIES
+    with place.office() as office:
+        [reason] = [job.reason for job in office.get_parked_jobs() if job.job_id == "deadly"]
+        assert f"recovered {MAX_RECOVERIES} times" in reason
+        [attempt] = [run.attempt for run in office.get_lost_runs() if run.job_id == "deadly"]
+        assert attempt == 1 + MAX_RECOVERIES
