@@ -18,7 +18,7 @@ from ..triggers import calls_user_code
 from ..triggers.instants import from_micros, to_micros
 from . import edits, transitions
 from .base import BaseJobStore
-from .errors import ConflictingIdError, JobLookupError, JobRestoreError, StaleJobError
+from .errors import ConflictingIdError, JobLookupError, JobRestoreError, StaleJobError, ends_program
 from .job import Job
 from .owner import is_gone
 from .record import (
@@ -39,6 +39,7 @@ from .record import (
     Wanted,
     Written,
 )
+from .references import check_callable_args
 from .restored import RestoredJobs, is_immutable
 
 Choice: TypeAlias = Decision | Literal["defer"] | None
@@ -309,7 +310,11 @@ class RecordJobStore(BaseJobStore):
             if job is None:
                 try:
                     job = self._unpack(record)
-                except Exception as exc:  # the user's modules may raise anything
+                    # The function may take other arguments by now: a run could only fail, and a process that has the right one waits.
+                    check_callable_args(job.func, job.args, job._kwargs or {})
+                except BaseException as exc:  # the user's modules may raise anything
+                    if ends_program(exc):
+                        raise
                     restored.append(self._restored.quarantine(record, exc))
                     continue
                 self._restored.keep(record, job)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from .errors import JobRestoreError
+from .errors import JobRestoreError, described
 from .job import Job
 from .record import Record
 
@@ -95,9 +95,9 @@ class RestoredJobs:
         self._known.clear()
         self._quarantined.clear()
 
-    def quarantine(self, record: Record, exc: Exception) -> JobRestoreError:
+    def quarantine(self, record: Record, exc: BaseException) -> JobRestoreError:
         """Keep a record out of this process's claims until somebody changes it, or for a minute; answers the error for it."""
-        reason = f"{type(exc).__name__}: {exc}"
+        reason = described(exc)
         scheduler = self._store._scheduler
         now = scheduler.clock.micros() if scheduler is not None else 0
         self._quarantined[record.id] = _Quarantined(record.revision, reason, now + RETRY_QUARANTINED)

@@ -34,6 +34,7 @@ from ..jobstores.job import Job
 from ..jobstores.owner import Owner
 from ..jobstores.record import Claim, ClaimResult, FinishResult, Record, RecoveredRun, Run, Wanted
 from ..jobstores.restored import RETRY_QUARANTINED
+from ..jobstores.restored import RETRY_QUARANTINED
 from ..triggers.instants import from_micros
 from .port import Port, Ticket
 from .window import ClaimWindow
@@ -337,6 +338,8 @@ class Engine:
                 self.publish(
                     JobReasonEvent(EVENT_JOB_QUARANTINED, record.id, port.alias, reason, error.__cause__)
                 )
+        # Without a cause, a job was only removed meanwhile: nothing is in quarantine for it.
+        return any(error.__cause__ is not None for _, error in failed)
         # Without a cause, a job was only removed meanwhile: nothing is in quarantine for it.
         return any(error.__cause__ is not None for _, error in failed)
 

@@ -70,15 +70,16 @@ def look_at(engine: Engine, port: Port) -> Loop:
     engine.submit(
         port, result
     )  # from here to its end nothing is cancelled: each claim that was won is submitted
+    progress = False
     if result.deferred:
         # What only other people's code can decide is restored and decided out here, then claimed if that still holds.
         prepared = yield Call(partial(port.prepare, result.deferred, now))
-        engine.quarantined(port, prepared.failed)
+        progress = engine.quarantined(port, prepared.failed)
         if not engine.may_claim:
             port.ask(0)
             return
         result = yield Call(partial(port.claim, now, wanted, prepared.decided))
         engine.submit(port, result)
-    engine.looked(port, now, wanted, result)
+    engine.looked(port, now, wanted, result, progress)
     if port.must_settle(now):  # runs that ended while they were submitted (an executor that runs inline)
         engine.settled(port, (yield Call(port.settle)))
