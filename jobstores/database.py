@@ -101,7 +101,7 @@ class Database:
             found = self.reading(lambda connection: stamps(connection, [*written]))
         except JobStoreError as error:
             raise UncertainWriteError(
-                f"{self}: committing failed ({failure}), and so did finding out whether it was written: {error}"
+                f"{self}: committing failed ({_reason(failure)}), and so did finding out whether it was written: {error}"
             ) from failure
         gone = False
         for job_id, (before, after) in written.items():
@@ -116,7 +116,7 @@ class Database:
         if gone:
             return True
         raise UncertainWriteError(
-            f"{self}: committing failed ({failure}), and others have since written whatever would tell whether it was written"
+            f"{self}: committing failed ({_reason(failure)}), and others have since written whatever would tell whether it was written"
         ) from failure
 
     def _repeated(self, attempt: Callable[[], T]) -> T:
@@ -127,8 +127,7 @@ class Database:
                 return attempt()
             except self.dialect.errors as error:
                 if pause is None or not self.dialect.is_passing(error):
-                    reason = error.orig if isinstance(error, sa.exc.DBAPIError) else error
-                    raise JobStoreError(f"{self} failed: {reason}") from error
+                    raise JobStoreError(f"{self} failed: {_reason(error)}") from error
             sleep(pause)
         raise AssertionError("the last pause is None")
 
@@ -146,3 +145,8 @@ class Database:
 
     def __str__(self) -> str:
         return f"job store on {self.engine.url}"
+
+
+def _reason(error: Exception) -> BaseException:
+    """The driver's own words, without the statement and its parameters, which hold the users' data."""
+    return error.orig or error if isinstance(error, sa.exc.DBAPIError) else error
