@@ -1,6 +1,8 @@
 """A process that is killed: another one of the same host accounts for its runs at once, and a job that kills its process is given up."""
 
 import signal
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -50,25 +52,31 @@ def test_the_runs_of_a_dead_process_are_recovered_long_before_their_leases_end(
         assert place.ran() == dict.fromkeys(jobs, 1) | dict.fromkeys(running, 2)
 
 
-def test_a_job_that_kills_its_process_is_given_up(place: Place) -> None:
+@pytest.mark.parametrize(
+    ("trigger", "reason"),
+    [
+        (
+            {},
+            f"lost: its only run was lost, and its fate is unknown (it was run again {MAX_RECOVERIES} times)",
+        ),
+        (
+            {"trigger": "interval", "hours": 1, "next_run_time": datetime.now(UTC)},
+            f"given up: a run was recovered {MAX_RECOVERIES} times, and its owner died again",
+        ),
+    ],
+    ids=["one-off", "interval"],
+)
+def test_a_job_that_kills_its_process_is_given_up(place: Place, trigger: dict[str, Any], reason: str) -> None:
+    job = {"func": die, "args": [str(place.lines), "deadly"], "id": "deadly", "misfire_grace_time": None}
     with place.office() as office:
-        office.add_job(
-            die,
-            args=[str(place.lines), "deadly"],
-            id="deadly",
-            misfire_grace_time=None,
-            recovery="rerun",
-            max_recoveries=MAX_RECOVERIES,
-        )
+        office.add_jobs([{**job, **trigger, "recovery": "rerun", "max_recoveries": MAX_RECOVERIES}])
     for _ in range(1 + MAX_RECOVERIES):
         assert place.start(lease=LEASE).ended() == -signal.SIGKILL
-    process = place.start(["parked"], lease=LEASE)
+    process = place.start(["parked", "lost"], lease=LEASE)
     process.wait_for("parked")
     assert process.end() == 0
 
-    assert place.ran()["deadly"] == 1 + MAX_RECOVERIES
+    assert place.ran() == {"deadly": 1 + MAX_RECOVERIES}
     with place.office() as office:
-        [reason] = [job.reason for job in office.get_parked_jobs() if job.job_id == "deadly"]
-        assert f"recovered {MAX_RECOVERIES} times" in reason
-        [attempt] = [run.attempt for run in office.get_lost_runs() if run.job_id == "deadly"]
-        assert attempt == 1 + MAX_RECOVERIES
+        assert [job.reason for job in office.get_parked_jobs()] == [reason]
+        assert [run.attempt for run in office.get_lost_runs()] == [1 + MAX_RECOVERIES]
