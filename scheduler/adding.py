@@ -219,16 +219,15 @@ class AddingMethods(InsertingMethods):
         with self._lock:
             if self.state and self._engine is not None:
                 return self._engine
-            pending = list(self._pending)
+            added: dict[tuple[str, str], NewJob] = {}
             for new in news:
                 # Found now, and not when start() is half done.
-                same = next(
-                    (old for old in pending if (old.job.id, old.jobstore) == (new.job.id, new.jobstore)), None
-                )
-                if same is not None and not new.replace_existing:
+                if not new.replace_existing and (new.key in self._pending or new.key in added):
                     raise ConflictingIdError(new.job.id)
-                pending = [*(old for old in pending if old is not same), new] if same else [*pending, new]
-            self._pending = pending
+                added[new.key] = new
+            for key in added:
+                self._pending.pop(key, None)  # what is replaced stands at the end, too
+            self._pending.update(added)
         for _ in news:
             self._logger.info(
                 "Adding job tentatively -- it will be properly scheduled when the scheduler starts"
@@ -239,12 +238,15 @@ class AddingMethods(InsertingMethods):
         """Put the pending jobs into their stores, all or none; those of one store only if `alias` is given."""
         with self._lock:
             engine = self._engine
-            pending = [new for new in self._pending if alias is None or new.jobstore == alias]
+            pending = [new for new in self._pending.values() if alias in (None, new.jobstore)]
         if engine is None or not pending:
             return []
         jobs = self._insert_all(engine, pending)
         with self._lock:
-            self._pending = [new for new in self._pending if new not in pending]
+            for new in pending:
+                # Else it was replaced meanwhile, and the other one waits.
+                if self._pending.get(new.key) is new:
+                    del self._pending[new.key]
         return jobs
 
     def _announce(self, jobs: Iterable[Job]) -> None:

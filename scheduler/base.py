@@ -32,6 +32,7 @@ from ..events.registry import Mask
 from ..executors.base import BaseExecutor
 from ..executors.shutdown import inside_shutdown
 from ..jobstores.base import BaseJobStore
+from ..jobstores.job import Job
 from .care import CareMethods
 from .configuration import DEFAULT_PREFIX, Settings, build_executor, build_jobstore, read_settings
 from .engine import Engine
@@ -72,7 +73,7 @@ class BaseScheduler(CareMethods):
         self._listeners = ListenerRegistry()
         self._executors: dict[str, BaseExecutor] = {}
         self._jobstores: dict[str, BaseJobStore] = {}
-        self._pending = []
+        self._pending = {}
         self._configured: tuple[set[str], set[str]] = (set(), set())
         self.configure(gconfig, **options)
 
@@ -150,21 +151,27 @@ class BaseScheduler(CareMethods):
             self._closed.clear()
         try:
             self._start_parts(engine)
-            pending = self._add_pending()
+            added = self._begin(STATE_PAUSED if paused else STATE_RUNNING)
         except BaseException:
             self._stop_parts(engine, wait=False)
             with self._lock:
                 self._engine = None
             raise
-        with self._lock:
-            self.state = STATE_PAUSED if paused else STATE_RUNNING
-        self._announce(
-            [*pending, *self._add_pending()]
-        )  # jobs that were added while this method was at it, too
+        self.clock.subscribe(self.wakeup)
+        self._announce(added)
         self._logger.info("Scheduler started")
         self._dispatch_event(SchedulerEvent(EVENT_SCHEDULER_STARTED))
-        self.clock.subscribe(self.wakeup)
         self._run(run(engine))
+
+    def _begin(self, state: int) -> list[Job]:
+        """Add the pending jobs, and count as started from the moment on at which none is left: others may add some meanwhile."""
+        added: list[Job] = []
+        while True:
+            added += self._add_pending()
+            with self._lock:
+                if not self._pending:
+                    self.state = state
+                    return added
 
     def _new_engine(self, paused: bool) -> Engine:
         settings = self._settings
@@ -255,7 +262,7 @@ class BaseScheduler(CareMethods):
                     self._close(port.alias, port.store)
                 self._closed.set()
 
-        if any(port.tickets for port in engine.ports()):
+        if engine.submitting or any(port.tickets for port in engine.ports()):
             (keeper or Keeper(engine)).see_to_the_rest(close)
             if not wait:
                 self._closed.set()

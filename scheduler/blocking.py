@@ -55,11 +55,14 @@ class BlockingScheduler(ThreadDriven):
             super().start(paused)
 
     def _run(self, loop: Loop) -> None:
-        self._thread = threading.current_thread()
         self._ended = threading.Event()
+        self._thread = threading.current_thread()
+        if self._signalled and self._engine is not None:
+            self._engine.stopping = True  # the signal came before there was an engine to be told
         try:
             drive(loop, self._wakeup.wait)
         finally:
+            self._thread = None
             self._ended.set()
 
     @contextmanager
@@ -97,5 +100,6 @@ class BlockingScheduler(ThreadDriven):
                     signal.signal(each, handler)
 
     def _join(self) -> None:
-        if self._thread is not threading.current_thread():
+        # None: the loop has not begun (a listener may shut down what has just started), or has ended.
+        if self._thread not in (None, threading.current_thread()):
             self._ended.wait()

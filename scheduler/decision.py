@@ -185,7 +185,8 @@ def following_time(trigger: BaseTrigger, previous: int | None, now: int) -> int 
             previous = _BEGINNING if trigger.one_off else now - 1
         return trigger.next_after(previous)
     zone = getattr(trigger, "timezone", None)
-    if not isinstance(zone, tzinfo):  # a user's trigger may keep anything by that name: the name of a zone, say
+    # A user's trigger may keep anything by that name: the name of a zone, say.
+    if not isinstance(zone, tzinfo):
         zone = UTC
     answer = trigger.get_next_fire_time(
         None if previous is None else from_micros(previous, zone), from_micros(now, zone)

@@ -29,11 +29,10 @@ from ..events import (
     RunEvent,
 )
 from ..executors.base import BaseExecutor, MaxInstancesReachedError
-from ..jobstores.errors import JobRestoreError
+from ..jobstores.errors import JobRestoreError, described, ends_program
 from ..jobstores.job import Job
 from ..jobstores.owner import Owner
 from ..jobstores.record import Claim, ClaimResult, FinishResult, Record, RecoveredRun, Run, Wanted
-from ..jobstores.restored import RETRY_QUARANTINED
 from ..jobstores.restored import RETRY_QUARANTINED
 from ..triggers.instants import from_micros
 from .port import Port, Ticket
@@ -82,6 +81,8 @@ class Engine:
         self.max_wait = MAX_WAIT
         self.polls = True
         self.paused = paused
+        self.submitting = False
+        """Whether claims that were won are on their way to the executors."""
         self._claim_window = claim_window
         self._retry_interval = retry_interval
         # Replaced as a whole, under the lock, so that two threads that add stores do not lose one; read without it.
@@ -198,10 +199,16 @@ class Engine:
 
     def submit(self, port: Port, result: ClaimResult) -> None:
         """Hand what was claimed to the executors, and say what else the claim has found."""
-        for _, job, times in result.skipped:
-            self._skipped(port, job, times)
-        for claim in result.claims:
-            self._submit(port, claim)
+        self.submitting = True
+        try:
+            for _, job, times in result.skipped:
+                self._skipped(port, job, times)
+            for claim in result.claims:
+                self._submit(port, claim)
+        finally:
+            self.submitting = False
+            if self.stopping:
+                self._wake()
         for record, _ in result.parked:
             self._parked(port, record.id, record.reason or "")
         for job_id in result.removed:
@@ -234,10 +241,17 @@ class Engine:
             # The record had room, the executor has not: a run that another scheduler has recovered still goes on here.
             self._skipped(port, job, run.run_times)
             self._withdraw(ticket)
-        except Exception as exc:
+        except BaseException as exc:
+            if ends_program(exc):
+                raise
+            if self.stopping:
+                # The executor is shut down, by a job or a listener in this very thread: the run is there for the next start.
+                self._window_of(ticket, -1)
+                port.returned(ticket.key)
+                return
             self.logger.exception('Error submitting job "%s" to executor "%s"', job, job.executor)
             if self.wants(EVENT_JOB_SUBMIT_FAILED):
-                reason = f'executor "{job.executor}" refused the run: {type(exc).__name__}: {exc}'
+                reason = f'executor "{job.executor}" refused the run: {described(exc)}'
                 self.publish(
                     JobReasonEvent(EVENT_JOB_SUBMIT_FAILED, job.id, port.alias, reason, exc, None, times)
                 )

@@ -28,7 +28,7 @@ EDIT_TRIES: Final = 100
 """An edit that finds its record changed since it was read is made again, so often at most."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class NewJob:
     """A job that is not in its store yet: its trigger is not bound, and its next run time is what the caller said of it."""
 
@@ -36,6 +36,11 @@ class NewJob:
     jobstore: str
     replace_existing: bool
     next_run_time: int | Undefined | None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What must not be there twice."""
+        return self.jobstore, self.job.id
 
 
 class InsertingMethods:
@@ -45,8 +50,9 @@ class InsertingMethods:
     _logger: logging.Logger
     _engine: Engine | None
     _settings: Settings
-    _pending: list[NewJob]
+    _pending: dict[tuple[str, str], NewJob]
     _executors: dict[str, Any]
+    _jobstores: dict[str, Any]
     state: int
 
     if TYPE_CHECKING:
@@ -109,21 +115,38 @@ class InsertingMethods:
 
     def _insert_all(self, engine: Engine, news: Sequence[NewJob]) -> list[Job]:
         """Insert new jobs, one write for each store; what was inserted goes again if another store refuses its part."""
-        by_store: dict[str, list[NewJob]] = {}
-        for new in news:
-            by_store.setdefault(new.jobstore, []).append(new)
-        ports = {alias: self._port(engine, alias) for alias in by_store}
+        ports = {alias: self._port(engine, alias) for alias in {new.jobstore: None for new in news}}
+        fresh: dict[tuple[str, str], NewJob] = {}
         replaced: list[NewJob] = []
+        for new in news:
+            if new.replace_existing and self._exists(ports[new.jobstore], new.job.id):
+                replaced.append(new)
+            elif new.key in fresh and not new.replace_existing:
+                raise ConflictingIdError(new.job.id)
+            else:
+                fresh[new.key] = new
+        jobs: dict[tuple[str, str], Job] = {}
+        if replaced:
+            # First what is replaced: done again (by a start that is tried again) it is the same, where inserting again is a conflict.
+            for new in fresh.values():
+                if not new.replace_existing and self._exists(ports[new.jobstore], new.job.id):
+                    raise ConflictingIdError(new.job.id)
+            for new in replaced:
+                jobs[new.key] = self._insert_one(engine, ports[new.jobstore], new)
+        by_store: dict[str, list[NewJob]] = {}
+        for new in fresh.values():
+            by_store.setdefault(new.jobstore, []).append(new)
+            jobs[new.key] = new.job
+        self._insert_fresh(engine, [(ports[alias], entries) for alias, entries in by_store.items()])
+        return [jobs[new.key] for new in news]
+
+    def _insert_fresh(self, engine: Engine, entries: Sequence[tuple[Port, Sequence[NewJob]]]) -> None:
         inserted: list[tuple[Port, Job]] = []
         given: list[tuple[Job, BaseTrigger]] = []
         try:
-            for alias, entries in by_store.items():
-                port = ports[alias]
+            for port, news in entries:
                 items = []
-                for new in entries:
-                    if new.replace_existing and self._exists(port, new.job.id):
-                        replaced.append(new)
-                        continue
+                for new in news:
                     bound = self._bound(engine, new)
                     plan = self._plan(engine, new, bound)
                     given.append((new.job, new.job.trigger))
@@ -133,16 +156,21 @@ class InsertingMethods:
                 inserted += [(port, job) for job, _ in items]
         except BaseException:
             for port, job in inserted:
-                port.store.remove_job(job.id)
-                job._jobstore_alias = None
+                self._take_back(port, job)
             for job, trigger in given:
                 job.trigger = trigger  # not bound: a pending job is bound when it gets into its store
             raise
-        jobs = {new.job.id: self._insert_one(engine, ports[new.jobstore], new) for new in replaced}
-        for port in ports.values():
+        for port, _ in entries:
             for alias in {job.executor for at, job in inserted if at is port}:
                 self._added(engine, port, alias, 0)
-        return [jobs.get(new.job.id, new.job) for new in news]
+
+    def _take_back(self, port: Port, job: Job) -> None:
+        """Remove a job that was inserted a moment ago, because another one could not be."""
+        try:
+            port.store.remove(job.id, job._incarnation)
+        except Exception:  # what went wrong first is what the caller must hear of
+            self._logger.exception('Job "%s" was added and cannot be removed again', job)
+        job._jobstore_alias = job._record = job._next_run_time = None
 
     def _exists(self, port: Port, job_id: str) -> bool:
         record = port.store.peek(job_id)
@@ -182,6 +210,7 @@ class InsertingMethods:
     ) -> Callable[[Record], Transition]:
         """The edit that replaces what was read. Calls triggers and the serializer: outside of the store's step."""
         clone = new.job._clone()
+        clone._jobstore_alias = port.alias  # a memory store's job becomes this clone
         revision, stamp = engine.random.getrandbits(63), engine.owner.stamp()
         failed = (record.reason or "").startswith(ParkedReason.TRIGGER)
         if (

@@ -59,7 +59,7 @@ class JobMethods(AddingMethods):
         jobs.sort(key=lambda job: (job._next_run_time is None, job._next_run_time or 0))
         if pending is not False:
             with self._lock:
-                jobs += [new.job for new in self._pending if jobstore in (None, new.jobstore)]
+                jobs += [new.job for new in self._pending.values() if jobstore in (None, new.jobstore)]
         return jobs
 
     def print_jobs(self, jobstore: str | None = None, out: IO[str] | None = None) -> None:
@@ -67,7 +67,7 @@ class JobMethods(AddingMethods):
         self._check_process()
         out = sys.stdout if out is None else out
         with self._lock:
-            waiting = [new.job for new in self._pending if jobstore in (None, new.jobstore)]
+            waiting = [new.job for new in self._pending.values() if jobstore in (None, new.jobstore)]
         lines = []
         if self._engine is None or waiting:
             lines += (
@@ -117,10 +117,13 @@ class JobMethods(AddingMethods):
         self._check_process()
         ports = self._ports_of(jobstore)
         with self._lock:
-            known = jobstore is None or bool(ports) or any(new.jobstore == jobstore for new in self._pending)
-            if not known and self._engine is not None:
+            gone = {key: new for key, new in self._pending.items() if jobstore in (None, new.jobstore)}
+            # A scheduler that has not started adds a store of its own by the name "default".
+            stopped = self._engine is None and jobstore in ("default", *self._jobstores)
+            if jobstore is not None and not (ports or gone or stopped):
                 raise KeyError(f"No such job store: {jobstore}")
-            self._pending = [new for new in self._pending if jobstore not in (None, new.jobstore)]
+            for key in gone:
+                del self._pending[key]
         for port in ports:
             port.store.remove_all_jobs()
         self._dispatch_event(SchedulerEvent(EVENT_ALL_JOBS_REMOVED, jobstore))
@@ -232,7 +235,8 @@ class JobMethods(AddingMethods):
         new = self._pending_job(job_id, jobstore)
         if new is not None:
             with self._lock:
-                self._pending = [other for other in self._pending if other is not new]
+                if self._pending.get(new.key) is new:
+                    del self._pending[new.key]
             port_alias = new.jobstore
         else:
             _, port = self._find(job_id, jobstore)
@@ -327,10 +331,9 @@ class JobMethods(AddingMethods):
 
     def _pending_job(self, job_id: str, jobstore: str | None) -> NewJob | None:
         with self._lock:
-            return next(
-                (new for new in self._pending if new.job.id == job_id and jobstore in (None, new.jobstore)),
-                None,
-            )
+            if jobstore is not None or not self._pending:
+                return self._pending.get((jobstore or "", job_id))
+            return next((new for new in self._pending.values() if new.job.id == job_id), None)
 
     def _ports_of(self, jobstore: str | None) -> list[Port]:
         engine = self._engine

@@ -111,4 +111,5 @@ class Keeper:
                     'Ends of runs cannot be written to job store "%s" yet: %s', port.alias, exc
                 )
             left = left or bool(port.tickets)
-        return not left
+        # A job that runs inline, or a listener, has shut down in the middle of a batch: its rest is given back.
+        return not left and not engine.submitting
