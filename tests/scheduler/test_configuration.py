@@ -25,9 +25,9 @@ LOGGER = logging.getLogger("a.logger.by.reference")
 class ThirdPartyExecutor(DebugExecutor):
     """What somebody else wrote: arguments with and without annotations, and options passed on."""
 
-    def __init__(
+    def __init__(  # type: ignore[no-untyped-def]
         self, width: int, label="none", retries=3, strict: bool = False, **connect_args: Any
-    ) -> None:  # type: ignore[no-untyped-def]
+    ) -> None:
         super().__init__()
         self.given = (width, label, retries, strict, connect_args)
 
@@ -163,7 +163,10 @@ def test_the_callers_mappings_are_only_read() -> None:
         "mainspring.executors": {"a": {"type": "threadpool", "max_workers": "3"}},
         "mainspring.executors.b.type": "debug",
     }
-    options = {"jobstores": {"default": {"type": "memory"}}, "job_defaults": {"coalesce": "no"}}
+    options: dict[str, Any] = {
+        "jobstores": {"default": {"type": "memory"}},
+        "job_defaults": {"coalesce": "no"},
+    }
     before = copy.deepcopy((flat, options))
     made = read_settings(flat, "mainspring.", options)
     build_executor("a", made.executors["a"])
