@@ -268,8 +268,9 @@ def test_a_commit_that_fails_is_accounted_for(
     insert(store, new_job("a", 0, every(60)), new_job("b", 0, every(60)))
     before = sorted(store.read_all(), key=lambda record: record.id)
     failing_commit(done=False)
-    with pytest.raises(JobStoreError, match="disk I/O error"):
+    with pytest.raises(JobStoreError, match="disk I/O error") as raised:
         operation(store)
+    assert raised.type is JobStoreError  # it is certain that nothing was written
     assert sorted(store.read_all(), key=lambda record: record.id) == before
     failing_commit(done=True)
     operation(store)

@@ -244,7 +244,9 @@ def _in_the_child(store: SQLAlchemyJobStore, answers: Any) -> None:
         answers.put("it answered")
     except JobStoreError as error:
         answers.put(str(error))
+    inherited = store.engine.pool
     store.start(None, "default")
+    answers.put(store.engine.pool is inherited)
     insert(store, new_job("child", 5))
     answers.put(ids_of(store))
     store.shutdown()
@@ -273,6 +275,7 @@ def test_a_fork_starts_it_before_using_it(store: SQLAlchemyJobStore) -> None:
         child.start()
         writing.result(10)
     assert f"started by process {os.getpid()}, and this is a fork of it" in answers.get(timeout=30)
+    assert answers.get(timeout=30) is False  # it has connections of its own
     assert answers.get(timeout=30) == ["child", "parent"]
     child.join(30)
     assert child.exitcode == 0
