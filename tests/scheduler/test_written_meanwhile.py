@@ -76,12 +76,12 @@ def test_a_store_that_fails_behind_a_claim_is_looked_at_again_when_it_is_tried_a
 
     scheduler.add_job(lambda: None, "date", run_date=START + timedelta(seconds=2))
     store.behind["claim"] = fail
+    scheduler.clock.unsubscribe(scheduler.wakeup)  # else each step of virtual time asks by itself
     scheduler.advance(timedelta(seconds=0))
     assert store.behind == {}
-    engine = scheduler._engine
-    port = engine and engine.port("default")
+    assert scheduler._engine is not None
+    port = scheduler._engine.port("default")
     assert port is not None
-    # Virtual time would ask by itself, with each step of the clock.
     assert port.failures == 1
     assert port.next_time(may_claim=True) == port.retry_at
     scheduler.shutdown()
