@@ -55,16 +55,16 @@ def check_single_steps(trigger: CronTrigger, expected: list[datetime], asked: da
         assert trigger.count_between(to_micros(earlier[0]) - 1, instant - 1) == len(earlier)
 
 
-@settings(max_examples=200, deadline=None)
-@given(change=st.sampled_from(sorted(CHANGES)), fields=cron_fields(), shift=st.integers(0, 30 * 60))
-def test_asked_from_anywhere_around_clock_changes(change: str, fields: dict[str, str], shift: int) -> None:
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("fields", [{"hour": "0-3,21-23", "minute": "10,45"}, {"minute": "*/45"}])
+def test_asked_from_anywhere_around_clock_changes(change: str, fields: dict[str, str]) -> None:
     zone, begin, end = window(change)
     trigger = cron(fields, zone)
     expected = oracle.fire_times(fields, zone, begin, end)
-    asked = begin + timedelta(hours=18, seconds=shift)
+    asked = begin + timedelta(hours=18, seconds=3)
     while asked < end - timedelta(hours=18):
         check_single_steps(trigger, expected, asked)
-        asked += timedelta(minutes=30)
+        asked += timedelta(minutes=10)
 
 
 @pytest.mark.parametrize("change", CHANGES)

@@ -81,7 +81,10 @@ def test_utc(value: Any) -> None:
 def test_fixed_offsets(value: Any, name: str) -> None:
     zone = as_zone(value)
     assert zone_name(zone) == name
-    assert as_zone(name) == zone
+    assert as_zone(name) is zone
+    if isinstance(value, timezone):
+        # By its offset, whatever it calls itself.
+        assert zone_name(value) == name
 
 
 def test_the_local_zone() -> None:
