@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from ..triggers import calls_user_code
 from ..triggers.instants import from_micros, to_micros
 from . import transitions
-from .errors import JobLookupError, JobRestoreError
+from .errors import JobLookupError, JobRestoreError, described
 from .job import Job
 from .record import (
     Claim,
@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 
 _TRIES: Final = 100
 
+_FIRST_PAUSE: Final = 1_000_000
+_LONGEST_PAUSE: Final = 60_000_000
+"""µs until the claim of a job that the store has refused is tried again."""
+
 
 class OwnedRecords:
     """The records of a store of jobs, as far as the store does not keep them. Thread-safe.
@@ -50,6 +54,8 @@ class OwnedRecords:
         self._lock = RLock()
         self._writes = 0
         self._records: dict[str, Record] = {}
+        self._refused: dict[str, tuple[int, int]] = {}
+        """When the store has refused to take a job's claim, and for how long it is not asked again (µs)."""
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -152,9 +158,10 @@ class OwnedRecords:
         result = ClaimResult()
         holds = {record.id: (record, due) for record, due in decided}
         writes = self._writes
-        failed: Exception | None = None
         room = dict(wanted)
         for job in self._due_jobs(now):
+            if self._is_refused(job.id, now):
+                continue
             if room.get(job.executor, 1) <= 0:
                 result.more = True
             if room.get(job.executor, 0) <= 0:
@@ -166,20 +173,31 @@ class OwnedRecords:
                     break
                 try:
                     room[job.executor] -= self._claim(job, decide, holds.get(job.id), now, result)
+                    self._refused.pop(job.id, None)
                 except Exception as exc:  # one job that the store does not take must not keep the others
-                    failed = exc
+                    self._refuse(job, now, exc)
                 writes = self._writes
         try:
             result.wake_at = self._wake_at(now, wanted)
         except Exception as exc:
-            failed = exc
-        if failed is not None:
-            if not (result.claims or result.skipped or result.parked or result.removed):
-                raise failed
-            # What was written has to be started and told; the failure is met again by the next claim.
-            self._store._logger.warning("Error claiming jobs: %s", failed, exc_info=failed)
-            result.more = True
+            result.error = exc  # what was written has to be started all the same
         return result
+
+    def _refuse(self, job: Job, now: int, exc: Exception) -> None:
+        """The store does not take this job's claim: that is tried again after a pause, which grows from one time to the next."""
+        pause = min(2 * self._refused[job.id][1], _LONGEST_PAUSE) if job.id in self._refused else _FIRST_PAUSE
+        self._store._logger.error(
+            'Job "%s" is due, and its run cannot be written: %s; tried again in %d seconds',
+            job.name,
+            described(exc),
+            pause // 1_000_000,
+            exc_info=None if self._refused else exc,
+        )
+        self._refused[job.id] = (now, pause)
+
+    def _is_refused(self, job_id: str, now: int) -> bool:
+        refused_at, pause = self._refused.get(job_id, (0, 0))
+        return refused_at <= now < refused_at + pause
 
     def _due_jobs(self, now: int) -> list[Job]:
         """What the store has due, and the jobs that have a waiting run due, whatever their schedule says."""
@@ -195,6 +213,7 @@ class OwnedRecords:
         """The earliest time after now at which something is due; it may be another executor's, which costs one look for nothing."""
         with self._lock:
             times = [record.wake_at for record in self._records.values() if record.executor in wanted]
+        times += [refused_at + pause for refused_at, pause in self._refused.values()]
         wake = self._store.get_next_run_time()
         if wake is not None:
             instant = to_micros(wake)
@@ -333,6 +352,7 @@ class OwnedRecords:
     def _forget(self, job_id: str) -> None:
         self._writes += 1
         self._records.pop(job_id, None)
+        self._refused.pop(job_id, None)
 
     # -- records ---------------------------------------------------------------------------------------------------
 

@@ -207,6 +207,8 @@ class ClaimResult:
     """The earliest time after now at which one of the executors asked for has something due."""
     more: bool = False
     """More is due than was asked for."""
+    error: Exception | None = None
+    """What the store could not do beside all this, which was written and has to be started."""
 
 
 @value

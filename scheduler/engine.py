@@ -47,9 +47,6 @@ MAX_WAIT: Final = 10.0
 RAMP: Final = 100_000
 """µs until the next look when more is due than could be taken, and no freed slot has called for it before."""
 
-CHECK_EXECUTORS_EVERY: Final = 1_000_000
-"""µs between two searches for due jobs whose executor nobody has here."""
-
 FIRST_RETRY: Final = 0.5
 """Seconds until a store that failed is tried again; doubled up to `jobstore_retry_interval`."""
 
@@ -277,7 +274,8 @@ class Engine:
     ) -> None:
         """The store was looked at: when is the next time? `progress`: fewer jobs are in the way than before the look."""
         self._answered(port)
-        self._warn_of_unknown_executors(port, now, wanted)
+        for alias in port.overdue_executors - wanted.keys():
+            self.unknown_executor(port, alias)
         port.more = result.more
         times = [now + int(self.max_wait * 1_000_000)]
         if result.wake_at is not None:
@@ -299,7 +297,8 @@ class Engine:
 
     def settled(self, port: Port, result: FinishResult) -> None:
         """Ends of runs were written."""
-        self._answered(port)
+        if not self.may_claim:
+            self._answered(port)  # else that is said when the look that follows has gone well, too
         for job_id, run in result.found:
             self.logger.warning('A run of job "%s" that was listed as lost has completed after all', job_id)
             self._run_event(EVENT_JOB_FOUND, port, job_id, run, "its owner has completed it after all")

@@ -80,6 +80,8 @@ def look_at(engine: Engine, port: Port) -> Loop:
             return
         result = yield Call(partial(port.claim, now, wanted, prepared.decided))
         engine.submit(port, result)
+    if result.error is not None:
+        raise result.error
     engine.looked(port, now, wanted, result, progress)
     if port.must_settle(now):  # runs that ended while they were submitted (an executor that runs inline)
         engine.settled(port, (yield Call(port.settle)))

@@ -41,6 +41,9 @@ BATCH: Final = 1_000
 NEVER: Final = 1 << 62
 """µs: later than any time that is asked for."""
 
+CHECK_EXECUTORS_EVERY: Final = 1_000_000
+"""µs between two searches for due jobs whose executor nobody has here."""
+
 RECOVER_EVERY: Final = 1_000_000
 """µs between two searches for runs whose owner is gone."""
 
@@ -111,7 +114,9 @@ class Port:
         self.recover_at = 0
         self.retry_at = 0
         """µs UTC: when the store is tried again after it failed."""
-        self.unknown_check_at = 0
+        self.overdue_executors: set[str] = set()
+        """The executors for which something was due, some time ago."""
+        self._check_executors_at = 0
         self.failures = 0
         self.leaving: Callable[[], None] | None = None
         """Called when the last run of a store that was removed has been written; nothing is claimed from it any more."""
@@ -188,6 +193,9 @@ class Port:
             return decide(record, job, now, random, due)
 
         start = self.engine.clock.monotonic()
+        if now >= self._check_executors_at:
+            self.overdue_executors = self.store.overdue_executors(now)
+            self._check_executors_at = now + CHECK_EXECUTORS_EVERY
         # Before the store is read: what is asked from here on may have been written behind this claim's back, and must outlast it.
         self.look_at = NEVER
         result = self.store.claim_due(now, wanted, with_time, decided)
