@@ -322,8 +322,14 @@ def capped(record: Record) -> Record:
 
 
 def _parked(record: Record, reason: str, run: Run) -> Record:
-    """Park the job. It keeps the fire time that failed or was lost, so that a resume needs a strictly later one."""
-    return replace(record, state="parked", reason=reason, next_run_time=None, fire_time=run.fire_times[-1])
+    """Park the job. It keeps a time such that a resume needs a strictly later one: that which failed or was lost.
+
+    With a schedule ahead, that is just before its next fire time: those since the failed one may have been run already.
+    """
+    fire_time = run.fire_times[-1]
+    if record.fire_time is not None:
+        fire_time = max(fire_time, record.fire_time - (record.state != "ended"))
+    return replace(record, state="parked", reason=reason, next_run_time=None, fire_time=fire_time)
 
 
 def end_if_parked_for_loss(record: Record) -> Record:

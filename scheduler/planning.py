@@ -57,11 +57,13 @@ def resumed(record: Record, trigger: BaseTrigger, now: int, random: Random) -> P
     """
     if record.state == "active":
         return None
-    kept = record.fire_time
+    kept, one_off = record.fire_time, getattr(trigger, "one_off", False)
     if record.state == "parked":
-        following = following_time(trigger, max(now - 1, now - 1 if kept is None else kept), now)
+        # A one-off's time may still be ahead, or have passed since, when another run of it (run-now) was what failed.
+        previous = now - 1 if kept is None else kept if one_off else max(now - 1, kept)
+        following = following_time(trigger, previous, now)
         return None if following is None else Plan(dispatch_time(trigger, following, random), following)
-    if kept is not None and (kept >= now or getattr(trigger, "one_off", False)):
+    if kept is not None and (kept >= now or one_off):
         following = kept
     else:
         following = following_time(trigger, None, now)

@@ -42,6 +42,9 @@ ALL = [
     Scenario("interval, edits", kind="every", edits=EDITS, edit_budget=2),
     Scenario("interval, edits, clocks apart", kind="every", edits=EDITS, edit_budget=2, offsets=(-1, 1)),
     Scenario("interval, people", kind="every", acts=ACTS, act_budget=2),
+    Scenario(
+        "interval, parked and resumed", kind="every", max_instances=2, acts=ENDS, edits=("resume",), horizon=2
+    ),
     Scenario("interval, people and edits", kind="every", acts=(*ACTS, *ENDS), edits=EDITS),
     Scenario("a user's trigger, edits", kind="user", coalesce=False, edits=EDITS, offsets=(-1, 1)),
 ]

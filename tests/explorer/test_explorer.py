@@ -70,6 +70,15 @@ def a_lost_one_off_is_not_parked(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(transitions, "_parked", lambda record, reason, run: record)
 
 
+def a_parked_job_keeps_the_fire_time_of_the_run_that_failed_only(patch: pytest.MonkeyPatch) -> None:
+    parked = transitions._parked
+    patch.setattr(
+        transitions,
+        "_parked",
+        lambda record, reason, run: replace(parked(record, reason, run), fire_time=run.fire_times[-1]),
+    )
+
+
 def a_claim_writes_no_lease(patch: pytest.MonkeyPatch) -> None:
     with_arguments(patch, transitions, "claim", lease_until=None)
 
@@ -238,6 +247,10 @@ RULES: list[tuple[Patch, Scenario]] = [
         Scenario("", recovery="rerun", max_recoveries=0, crashes=1),
     ),
     (a_lost_one_off_is_not_parked, Scenario("", crashes=1)),
+    (
+        a_parked_job_keeps_the_fire_time_of_the_run_that_failed_only,
+        Scenario("", kind="every", max_instances=2, acts=("parked",), edits=("resume",), horizon=2),
+    ),
     (a_claim_writes_no_lease, Scenario("", crashes=1)),
     (a_run_is_started_without_a_look_at_its_lease, Scenario("")),
     (the_lease_counts_from_after_the_write, Scenario("")),
