@@ -65,7 +65,8 @@ def look_at(engine: Engine, port: Port) -> Loop:
         return
     if port.must_recover(now):
         engine.recovered(port, (yield Call(partial(port.recover, now))))
-    wanted = engine.wanted(port)
+    # Leases count from `now`, and the steps so far may have waited long.
+    now, wanted = engine.clock.micros(), engine.wanted(port)
     result = yield Call(partial(port.claim, now, wanted))
     engine.submit(
         port, result
@@ -78,6 +79,8 @@ def look_at(engine: Engine, port: Port) -> Loop:
         if not engine.may_claim:
             port.ask(0)
             return
+        # What was submitted has taken room, and what was imported has taken time.
+        now, wanted = engine.clock.micros(), engine.wanted(port)
         result = yield Call(partial(port.claim, now, wanted, prepared.decided))
         engine.submit(port, result)
     if result.error is not None:

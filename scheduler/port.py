@@ -192,7 +192,10 @@ class Port:
         def with_time(record: Record, job: Job, due: Due | None) -> Decision:
             return decide(record, job, now, random, due)
 
+        # The lease that the store writes counts from `now`, which may be long ago: the loop has settled and restored jobs since, or the
+        # process was frozen. Read in this order, whatever happens between the two only makes the deadline come sooner.
         start = self.engine.clock.monotonic()
+        start -= max(0, self.engine.clock.micros() - now) / 1_000_000
         if now >= self._check_executors_at:
             self.overdue_executors = self.store.overdue_executors(now)
             self._check_executors_at = now + CHECK_EXECUTORS_EVERY
