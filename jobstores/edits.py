@@ -34,8 +34,7 @@ def add(existing: Record | None, new: Record, stamp: str) -> Record | Literal[Wr
         )
         # A waiting run of the old incarnation can no longer be run (it was the old job's function): it is listed.
         runs = tuple(
-            replace(run, state="lost", blocked=False) if run.state == "waiting" else run
-            for run in runs
+            replace(run, state="lost", blocked=False) if run.state == "waiting" else run for run in runs
         )
         new = capped(replace(new, runs=runs, forgotten=existing.forgotten))
     return seal(new, stamp)
