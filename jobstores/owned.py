@@ -159,6 +159,8 @@ class OwnedRecords:
         holds = {record.id: (record, due) for record, due in decided}
         writes = self._writes
         room = dict(wanted)
+        failed: Exception | None = None
+        first = not self._refused
         for job in self._due_jobs(now):
             if self._is_refused(job.id, now):
                 continue
@@ -175,12 +177,20 @@ class OwnedRecords:
                     room[job.executor] -= self._claim(job, decide, holds.get(job.id), now, result)
                     self._refused.pop(job.id, None)
                 except Exception as exc:  # one job that the store does not take must not keep the others
+                    failed = exc
                     self._refuse(job, now, exc)
                 writes = self._writes
         try:
             result.wake_at = self._wake_at(now, wanted)
         except Exception as exc:
             result.error = exc  # what was written has to be started all the same
+        if (
+            failed is not None
+            and first
+            and not (result.claims or result.skipped or result.parked or result.removed)
+        ):
+            # It has taken nobody's: that looks like the store and not like the job. Said once; if it is the job, the others go on.
+            raise failed
         return result
 
     def _refuse(self, job: Job, now: int, exc: Exception) -> None:
@@ -324,7 +334,8 @@ class OwnedRecords:
             self._store.update_job(job)
         except Exception:
             # It may have been written all the same; a run that the store takes for dispatched must be started.
-            if before.next_run_time == after.next_run_time or self._stored_time(job.id) != after.next_run_time:
+            told = before.next_run_time != after.next_run_time
+            if not told or self._stored_time(job.id) != after.next_run_time:
                 raise
             self._store._logger.exception('Job "%s" was written, although the job store failed', job)
         finally:

@@ -4,7 +4,7 @@ Each method of the contract in turn, of a memory store, and of one that was writ
 """
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -114,8 +114,8 @@ CALLS: dict[str, Callable[[VirtualScheduler], object]] = {
 
 
 @pytest.fixture(params=CALLS)
-def call(request: pytest.FixtureRequest) -> Iterator[str]:
-    yield request.param
+def call(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.mark.parametrize(("kind", "method"), FAULTS)
@@ -192,9 +192,7 @@ def test_a_store_that_cannot_be_started_is_not_added(kind: Callable[[], BaseJobS
 @pytest.mark.parametrize(
     ("kind", "methods"), [(MemoryJobStore, ["insert"]), (PlainJobStore, ["add_job", "get_all_jobs"])]
 )
-def test_a_store_that_takes_no_job_at_the_start(
-    kind: Callable[[], BaseJobStore], methods: list[str]
-) -> None:
+def test_a_store_that_takes_no_job_at_the_start(kind: Callable[[], BaseJobStore], methods: list[str]) -> None:
     """The jobs that other stores have taken already are pending again, too."""
     store = kind()
     good = MemoryJobStore()

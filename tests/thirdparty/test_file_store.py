@@ -74,15 +74,24 @@ def test_one_job_that_cannot_be_written_keeps_no_other(store: FailingFileJobStor
     good = [f"{n}" for n in range(5) if f"{n}" != bad]
     result = claim(store, micros(1))
     assert [won.record.id for won in result.claims] == good
-    assert result.more
-    # Alone it is an error of the store, which the engine tries again later.
-    with pytest.raises(OSError, match="disk on fire"):
-        claim(store, micros(1))
+    # It is tried again after a pause, so that the engine need not pause for the store.
+    assert result.wake_at == micros(2)
+    assert claim(store, micros(1)).claims == []
     assert record_of(store, bad).runs == ()
     finish(store, *result.claims)
     assert sorted(won.record.id for won in claim_whatever_comes(store, micros(61))) == good
     store.failing.clear()
-    assert [won.record.id for won in claim(store, micros(62)).claims] == [bad]
+    assert claim(store, micros(62)).claims == []  # the pauses grow
+    assert [won.record.id for won in claim(store, micros(63)).claims] == [bad]
+
+
+def test_a_store_that_takes_no_claim_at_all_has_failed(store: FailingFileJobStore) -> None:
+    insert(store, *(new_job(f"{n}", n / 10, every(60)) for n in range(5)))
+    store.fail("update_job")
+    with pytest.raises(OSError, match="disk on fire"):
+        claim(store, micros(1))
+    store.failing.clear()
+    assert len(claim(store, micros(2)).claims) == 5
 
 
 def test_a_write_that_fails_after_it_was_done_loses_no_run(store: FailingFileJobStore) -> None:
