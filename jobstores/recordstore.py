@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Literal, TypeAlias
@@ -197,9 +197,10 @@ class RecordJobStore(BaseJobStore):
                 raise ConflictingIdError(job.id)
             seen.add(job.id)
             records.append(self._new_record(job, plan))
-        self._insert(records, self.owner.stamp())
+        stamp = self.owner.stamp()
+        self._insert(records, stamp)
         for (job, _), record in zip(items, records, strict=True):
-            self._inserted(job, record)
+            self._inserted(job, replace(record, stamp=stamp))
 
     def _new_record(self, job: Job, plan: Plan) -> Record:
         bits = self._random_bits()
@@ -372,10 +373,11 @@ class RecordJobStore(BaseJobStore):
             if not transitions.is_held(None if change_made is None else change_made.before, key)
         ]
 
-    def recover(self, now: int) -> list[RecoveredRun]:
+    def recover(self, now: int, over_at: int | None = None) -> list[RecoveredRun]:
         if not self.shared:
             return []
-        expired = self._expired(now)
+        over_at = now if over_at is None else over_at
+        expired = self._expired(over_at)
         if not expired:
             return []
         stamp, gone = self.owner.stamp(), _Gone()
@@ -383,7 +385,7 @@ class RecordJobStore(BaseJobStore):
 
         def step(record: Record) -> Transition:
             after, found[record.id] = transitions.recover(
-                record, now=now, boot_owner=self.owner.name, is_gone=gone, stamp=stamp
+                record, now=now, over_at=over_at, boot_owner=self.owner.name, is_gone=gone, stamp=stamp
             )
             return after
 

@@ -13,3 +13,9 @@ Errors::
 from .errors import ForkedSchedulerError, SchedulerAlreadyRunningError, SchedulerNotRunningError
 
 __all__ = ["ForkedSchedulerError", "SchedulerAlreadyRunningError", "SchedulerNotRunningError"]
+
+if __name__ != "mainspring.scheduler":
+    # A program started at the repository's root finds this folder as a package of its own: a second copy of every class.
+    raise ImportError(
+        f"import mainspring.scheduler, not {__name__}: install the project (pip install -e .) and import it by its full name"
+    )

@@ -119,7 +119,7 @@ class CareMethods(JobMethods):
         if after is None:
             raise JobLookupError(f"{run.job_id} with the lost run {run.run}")
         if after is Written.DELETED:
-            engine.removed(port, run.job_id)
+            engine.reports.removed(port.alias, run.job_id)
         engine.look_again(port)
 
     def _shown(self, instant: int) -> datetime:

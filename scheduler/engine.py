@@ -4,38 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from random import Random
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from ..events import (
-    EVENT_EXECUTOR_UNKNOWN,
-    EVENT_JOB_FOUND,
-    EVENT_JOB_LOST,
-    EVENT_JOB_MAX_INSTANCES,
-    EVENT_JOB_PARKED,
-    EVENT_JOB_QUARANTINED,
-    EVENT_JOB_REMOVED,
-    EVENT_JOB_SUBMIT_FAILED,
-    EVENT_JOBSTORE_FAILED,
-    EVENT_JOBSTORE_RECOVERED,
-    Clock,
-    ExecutorUnknownEvent,
-    JobEvent,
-    JobReasonEvent,
-    JobStoreEvent,
-    JobSubmissionEvent,
-    RunEvent,
-)
+from ..events import Clock
 from ..executors.base import BaseExecutor, MaxInstancesReachedError
-from ..jobstores.errors import JobRestoreError, described, ends_program
+from ..jobstores.errors import JobRestoreError, ends_program
 from ..jobstores.job import Job
 from ..jobstores.owner import Owner
-from ..jobstores.record import Claim, ClaimResult, FinishResult, Record, RecoveredRun, Run, Wanted
+from ..jobstores.record import Claim, ClaimResult, FinishResult, Record, RecoveredRun, Wanted
 from ..jobstores.restored import RETRY_QUARANTINED
 from ..triggers.instants import from_micros
 from .port import Port, Ticket
+from .reports import Reports
 from .window import ClaimWindow
 
 if TYPE_CHECKING:
@@ -71,6 +54,7 @@ class Engine:
         self._wake = wake
         self.clock = clock
         self.logger = logger
+        self.reports = Reports(logger, scheduler)
         self.random = Random() if random is None else random
         self.owner = Owner(self.random)
         self.lease = lease
@@ -199,7 +183,7 @@ class Engine:
         self.submitting = True
         try:
             for _, job, times in result.skipped:
-                self._skipped(port, job, times)
+                self.reports.skipped(port.alias, job, self.run_times(job, times))
             for claim in result.claims:
                 self._submit(port, claim)
         finally:
@@ -207,9 +191,9 @@ class Engine:
             if self.stopping:
                 self._wake()
         for record, _ in result.parked:
-            self._parked(port, record.id, record.reason or "")
+            self.reports.parked(port.alias, record.id, record.reason or "")
         for job_id in result.removed:
-            self.removed(port, job_id)
+            self.reports.removed(port.alias, job_id)
 
     def _submit(self, port: Port, claim: Claim) -> None:
         job, run = claim.job, claim.run
@@ -236,7 +220,7 @@ class Engine:
                 port.returned(ticket.key)
                 return
             # The record had room, the executor has not: a run that another scheduler has recovered still goes on here.
-            self._skipped(port, job, run.run_times)
+            self.reports.skipped(port.alias, job, times)
             self._withdraw(ticket)
         except BaseException as exc:
             if ends_program(exc):
@@ -246,12 +230,7 @@ class Engine:
                 self._window_of(ticket, -1)
                 port.returned(ticket.key)
                 return
-            self.logger.exception('Error submitting job "%s" to executor "%s"', job, job.executor)
-            if self.wants(EVENT_JOB_SUBMIT_FAILED):
-                reason = f'executor "{job.executor}" refused the run: {described(exc)}'
-                self.publish(
-                    JobReasonEvent(EVENT_JOB_SUBMIT_FAILED, job.id, port.alias, reason, exc, None, times)
-                )
+            self.reports.submit_failed(port.alias, job, times, exc)
             self._withdraw(ticket)
 
     def _withdraw(self, ticket: Ticket) -> None:
@@ -300,110 +279,38 @@ class Engine:
         if not self.may_claim:
             self._answered(port)  # else that is said when the look that follows has gone well, too
         for job_id, run in result.found:
-            self.logger.warning('A run of job "%s" that was listed as lost has completed after all', job_id)
-            self._run_event(EVENT_JOB_FOUND, port, job_id, run, "its owner has completed it after all")
+            self.reports.found(port.alias, job_id, run)
         for job_id, reason in result.parked:
-            self._parked(port, job_id, reason)
+            self.reports.parked(port.alias, job_id, reason)
         for job_id in result.removed:
-            self.removed(port, job_id)
+            self.reports.removed(port.alias, job_id)
         self._drop_if_left(port)
 
-    def recovered(self, port: Port, found: Sequence[RecoveredRun]) -> None:
+    def recovered(self, port: Port, runs: Sequence[RecoveredRun]) -> None:
         """Runs of schedulers that are gone were accounted for."""
-        for entry in found:
-            job_id, run = entry.record.id, entry.run
-            if run.state == "waiting":
-                self.logger.warning(
-                    'A run of job "%s" did not end with its scheduler; it is run again (attempt %d)',
-                    job_id,
-                    run.attempt,
-                )
+        for entry in runs:
+            if entry.run.state == "waiting":
+                self.reports.run_again(entry.record.id, entry.run)
                 continue
-            self.logger.error(
-                'A run of job "%s" was lost: its scheduler (%s) is gone, and whether it has completed is unknown',
-                job_id,
-                run.owner,
-            )
-            self._run_event(
-                EVENT_JOB_LOST,
-                port,
-                job_id,
-                run,
-                "its scheduler is gone; whether it has completed is unknown",
-            )
+            self.reports.lost(port.alias, entry.record.id, entry.run)
             if entry.parked:
-                self._parked(port, job_id, entry.record.reason or "")
+                self.reports.parked(port.alias, entry.record.id, entry.record.reason or "")
 
     def quarantined(self, port: Port, failed: Sequence[tuple[Record, JobRestoreError]]) -> bool:
         """Jobs that this process cannot restore: reported once, as long as the reason is the same. Whether there are any."""
         for record, error in failed:
             reason = str(error.__cause__ or error)
-            if error.__cause__ is None or port.reported.get(record.id) == reason:
-                continue
-            port.reported[record.id] = reason
-            self.logger.error(
-                'Job "%s" in job store "%s" stays there and is not run by this process: %s',
-                record.id,
-                port.alias,
-                error,
-            )
-            if self.wants(EVENT_JOB_QUARANTINED):
-                self.publish(
-                    JobReasonEvent(EVENT_JOB_QUARANTINED, record.id, port.alias, reason, error.__cause__)
-                )
+            if error.__cause__ is not None and port.reported.get(record.id) != reason:
+                port.reported[record.id] = reason
+                self.reports.quarantined(port.alias, record.id, reason, error)
         # Without a cause, a job was only removed meanwhile: nothing is in quarantine for it.
         return any(error.__cause__ is not None for _, error in failed)
-        # Without a cause, a job was only removed meanwhile: nothing is in quarantine for it.
-        return any(error.__cause__ is not None for _, error in failed)
-
-    def removed(self, port: Port, job_id: str) -> None:
-        """A job has ended."""
-        self.logger.info("Removed job %s", job_id)
-        if self.wants(EVENT_JOB_REMOVED):
-            self.publish(JobEvent(EVENT_JOB_REMOVED, job_id, port.alias))
-
-    def _skipped(self, port: Port, job: Job, instants: Sequence[int]) -> None:
-        self.logger.warning(
-            'Execution of job "%s" skipped: maximum number of running instances reached (%d)',
-            job,
-            job.max_instances,
-        )
-        if self.wants(EVENT_JOB_MAX_INSTANCES):
-            self.publish(
-                JobSubmissionEvent(EVENT_JOB_MAX_INSTANCES, job.id, port.alias, self.run_times(job, instants))
-            )
-
-    def _parked(self, port: Port, job_id: str, reason: str) -> None:
-        self.logger.error('Job "%s" is parked, and waits for a person: %s', job_id, reason)
-        if self.wants(EVENT_JOB_PARKED):
-            self.publish(JobReasonEvent(EVENT_JOB_PARKED, job_id, port.alias, reason))
-
-    def _run_event(self, code: int, port: Port, job_id: str, run: Run, reason: str) -> None:
-        if self.wants(code):
-            time = from_micros(run.run_times[-1], UTC)
-            self.publish(RunEvent(code, job_id, port.alias, run.run, time, run.owner, reason))
-
-    def _warn_of_unknown_executors(self, port: Port, now: int, wanted: Wanted) -> None:
-        """Jobs of executors that this process does not have stay due for those who have them; that is said once for each."""
-        if now < port.unknown_check_at:
-            return
-        port.unknown_check_at = now + CHECK_EXECUTORS_EVERY
-        for alias in port.store.overdue_executors(now) - wanted.keys() - port.unknown_executors:
-            self.unknown_executor(port, alias)
 
     def unknown_executor(self, port: Port, alias: str) -> None:
-        """Warn once of jobs whose executor this process does not have."""
-        if alias in port.unknown_executors:
-            return
-        port.unknown_executors.add(alias)
-        self.logger.warning(
-            'Jobs in job store "%s" name the executor "%s", which this scheduler does not have: they wait for one that has it '
-            "(add_executor(...), or change the jobs)",
-            port.alias,
-            alias,
-        )
-        if self.wants(EVENT_EXECUTOR_UNKNOWN):
-            self.publish(ExecutorUnknownEvent(EVENT_EXECUTOR_UNKNOWN, alias, port.alias))
+        """Jobs of executors that this process does not have stay due for those who have them; that is said once for each."""
+        if alias not in port.unknown_executors:
+            port.unknown_executors.add(alias)
+            self.reports.unknown_executor(port.alias, alias)
 
     # -- stores that fail ------------------------------------------------------------------------------------------
 
@@ -415,21 +322,12 @@ class Engine:
         # A little at random, so that many schedulers do not come back to their server at the same moment.
         pause *= 0.75 + self.random.random() / 4
         port.retry_at = self.clock.micros() + int(pause * 1_000_000)
-        if port.failures > 1:
+        if port.failures == 1:
+            self.reports.store_failed(port.alias, exc, pause, self._retry_interval)
+        else:
             self.logger.debug(
                 'Job store "%s" fails still: %s; tried again in %.1f seconds', port.alias, exc, pause
             )
-            return
-        self.logger.warning(
-            "Error getting due jobs from job store %r: %s -- tried again in %.1f seconds, and then up to every %.0f seconds",
-            port.alias,
-            exc,
-            pause,
-            self._retry_interval,
-            exc_info=exc,
-        )
-        if self.wants(EVENT_JOBSTORE_FAILED):
-            self.publish(JobStoreEvent(EVENT_JOBSTORE_FAILED, port.alias, exc))
 
     def _answered(self, port: Port) -> None:
         """A store answered: if it had failed, that is over."""
@@ -439,16 +337,4 @@ class Engine:
         port.retry_at = 0
         # Others could not extend their leases either: nobody recovers before they have had the time to do so.
         port.recover_at = self.clock.micros() + int(self.lease * 1_000_000)
-        self.logger.warning('Job store "%s" answers again', port.alias)
-        if self.wants(EVENT_JOBSTORE_RECOVERED):
-            self.publish(JobStoreEvent(EVENT_JOBSTORE_RECOVERED, port.alias))
-
-    # -- events ----------------------------------------------------------------------------------------------------
-
-    def wants(self, code: int) -> bool:
-        """Whether anybody listens."""
-        return self._scheduler._wants(code)
-
-    def publish(self, event: Any) -> None:
-        """Tell the listeners."""
-        self._scheduler._dispatch_event(event)
+        self.reports.store_recovered(port.alias)

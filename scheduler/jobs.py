@@ -224,7 +224,7 @@ class JobMethods(AddingMethods):
 
         after, job = self._edit(port, job_id, incarnation, prepare)
         if after is Written.DELETED:
-            engine.removed(port, job_id)
+            engine.reports.removed(port.alias, job_id)
             return None
         if isinstance(after, Record) and after.state == "ended":
             return None  # it goes when the run that is open ends
@@ -319,7 +319,9 @@ class JobMethods(AddingMethods):
     def _modify_pending(self, new: NewJob, changes: dict[str, Any]) -> Job:
         changes = dict(changes)
         trigger_args = {name: changes.pop(name) for name in list(changes) if name not in MODIFIABLE}
-        time = self._instant(changes.pop("next_run_time", new.next_run_time))
+        time = new.next_run_time
+        if "next_run_time" in changes:
+            time = self._instant(changes.pop("next_run_time"))
         if trigger_args:
             changes["trigger"] = self._rebuilt(changes.get("trigger", new.job.trigger), trigger_args)
         new.job._modify(**changes)

@@ -29,7 +29,7 @@ for name in json.loads(sys.argv[1]):
         found[name] = f"{type(exc).__name__}: {exc}"
 for point in importlib.metadata.distribution("mainspring").entry_points:
     try:
-        found[f"{point.group}:{point.name}"] = point.load().__module__
+        found[f"{point.group}:{point.name}"] = point.load().__qualname__
     except Exception as exc:
         found[f"{point.group}:{point.name}"] = f"{type(exc).__name__}: {exc}"
 print(json.dumps(found))
@@ -127,4 +127,4 @@ def test_every_module_imports_from_the_installed_wheel(installed: dict[str, str]
 def test_every_alias_leads_to_its_class(
     installed: dict[str, str], group: str, name: str, reference: str
 ) -> None:
-    assert installed[f"{group}:{name}"] == reference.partition(":")[0]
+    assert installed[f"{group}:{name}"] == reference.partition(":")[2]
