@@ -357,9 +357,11 @@ class BaseScheduler(CareMethods):
                 raise KeyError(f"No such executor: {alias}")
             executor = self._executors.pop(alias)
             self._configured[0].discard(alias)
-        if shutdown:
-            executor.shutdown()
-        self._dispatch_event(SchedulerEvent(EVENT_EXECUTOR_REMOVED, alias))
+        try:
+            if shutdown:
+                executor.shutdown()
+        finally:
+            self._dispatch_event(SchedulerEvent(EVENT_EXECUTOR_REMOVED, alias))
 
     def add_jobstore(self, jobstore: Any, alias: str = "default", **jobstore_opts: Any) -> None:
         """Add a job store: an instance, or a plug-in's name with its arguments. Raises ValueError if the alias is taken."""

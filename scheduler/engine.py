@@ -70,6 +70,7 @@ class Engine:
         self._ports_lock = Lock()
         self._ports: tuple[Port, ...] = ()
         self._windows: dict[str, ClaimWindow] = {}
+        self._silent_executors: set[str] = set()
         # µs UTC until which the loop sleeps; None while it is looking (whoever changes something then has it look again).
         self._sleeping_until: int | None = None
         self._last_pass = 0
@@ -167,10 +168,18 @@ class Engine:
         return {alias: self._room(alias, executor, now) for alias, executor in list(executors.items())}
 
     def _room(self, alias: str, executor: BaseExecutor, now: float) -> int:
-        idle = executor.free_slots()
-        if idle is None:
-            return self._claim_window
-        return self._window(alias).room(idle, executor.waiting(), now)
+        try:
+            idle, waiting = executor.free_slots(), executor.waiting()
+        except Exception:
+            # The jobs of the other executors go on.
+            if alias not in self._silent_executors:
+                self._silent_executors.add(alias)
+                self.logger.exception(
+                    'Executor "%s" does not tell what it can take: it gets nothing until it does', alias
+                )
+            return 0
+        self._silent_executors.discard(alias)
+        return self._claim_window if idle is None else self._window(alias).room(idle, waiting, now)
 
     def _window(self, alias: str) -> ClaimWindow:
         window = self._windows.get(alias)
