@@ -104,7 +104,9 @@ SAME_AS = {"add-memory-million": "add-memory", "idle-million": "idle"}
 def measure(library: str, case: str, size: int) -> dict[str, float]:
     """One measurement in a fresh process. Raises RuntimeError with what it wrote, if it failed."""
     command = [sys.executable, str(CASES_FILE), library, SAME_AS.get(case, case), str(size)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # Byte code is kept, as in any installation: else the import of an editable checkout would be its compilation.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(command[1:])} failed:\n{done.stderr}")
     result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
@@ -119,6 +121,9 @@ def run(case: Case, rounds: int, *, quick: bool) -> None:
     sides = [(ours, OURS, size), (theirs, THEIRS, size)]
     if case.against_own is not None:
         sides[1] = (theirs, OURS, case.against_own[quick])
+    if case.name == "import":
+        for library in (OURS, THEIRS):
+            measure(library, case.name, size)  # not counted: after it, both have their byte code
     for number in range(rounds):
         # Who begins alternates too: the second of a pair may find the machine warmer, or a cache fuller.
         for results, library, amount in sides if number % 2 == 0 else reversed(sides):
