@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..events import Clock
 from ..executors.base import BaseExecutor, MaxInstancesReachedError
-from ..jobstores.errors import JobRestoreError, ends_program
+from ..jobstores.errors import JobRestoreError, described, ends_program
 from ..jobstores.job import Job
 from ..jobstores.owner import Owner
 from ..jobstores.record import Claim, ClaimResult, FinishResult, Record, RecoveredRun, Wanted
@@ -308,7 +308,7 @@ class Engine:
     def quarantined(self, port: Port, failed: Sequence[tuple[Record, JobRestoreError]]) -> bool:
         """Jobs that this process cannot restore: reported once, as long as the reason is the same. Whether there are any."""
         for record, error in failed:
-            reason = str(error.__cause__ or error)
+            reason = described(error.__cause__ or error)
             if error.__cause__ is not None and port.reported.get(record.id) != reason:
                 port.reported[record.id] = reason
                 self.reports.quarantined(port.alias, record.id, reason, error)
