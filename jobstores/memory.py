@@ -11,7 +11,7 @@ from typing import Any, Final
 from . import edits, transitions
 from .errors import ConflictingIdError
 from .job import Job
-from .record import Decision, Outcome, Plan, Record, Run, Transition, Wanted, Written, wake_time
+from .record import Decision, Outcome, Plan, Record, Run, Transition, Wanted, Written, is_sooner, wake_time
 from .recordstore import Applied, Choice, RecordJobStore, Won
 from .restored import RestoredJobs
 from .timetable import Timetable
@@ -133,7 +133,12 @@ class MemoryJobStore(RecordJobStore):
                 else:
                     self._put(job, before, after)
                 # Ends that ask for nothing but to be written, which is nearly all of them, need not be looked through again.
-                if found is not None or after is Written.DELETED or after.state == "parked":
+                if (
+                    found is not None
+                    or after is Written.DELETED
+                    or after.state == "parked"
+                    or is_sooner(after.wake_at, before.wake_at)
+                ):
                     finished.append((outcome, before, after, found))
         return finished
 

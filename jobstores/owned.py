@@ -287,8 +287,10 @@ class OwnedRecords:
                 result.found.append((outcome.job_id, found))
             if after is Written.DELETED:
                 result.removed.append(outcome.job_id)
-            elif after is not None and after.state == "parked" and before.state != "parked":
-                result.parked.append((outcome.job_id, after.reason or ""))
+            elif after is not None:
+                result.moved(before, after)
+                if after.state == "parked" and before.state != "parked":
+                    result.parked.append((outcome.job_id, after.reason or ""))
         return result
 
     def give_back(self, keys: Sequence[RunKey]) -> None:

@@ -232,6 +232,19 @@ class FinishResult:
     found: list[tuple[str, Run]] = field(default_factory=list)
     """Runs that had been listed as lost, and are not."""
     parked: list[tuple[str, str]] = field(default_factory=list)
+    wake_at: int | None = None
+    """When something is due that was not before: what waited for room, or the rest of a backlog. None if nothing is."""
+
+    def moved(self, before: Record, after: Record) -> None:
+        """Note when a record is to be looked at, if that is sooner than it was."""
+        at = after.wake_at
+        if is_sooner(at, before.wake_at) and is_sooner(at, self.wake_at):
+            self.wake_at = at
+
+
+def is_sooner(time: int | None, than: int | None) -> bool:
+    """Whether a time comes before another; None is never."""
+    return time is not None and (than is None or time < than)
 
 
 def wake_time(state: State, next_run_time: int | None, runs: Sequence[Run]) -> int | None:

@@ -330,8 +330,10 @@ class RecordJobStore(BaseJobStore):
             if after is Written.DELETED:
                 result.removed.append(outcome.job_id)
                 self._restored.forget(outcome.job_id)
-            elif after is not None and after.state == "parked" and before.state != "parked":
-                result.parked.append((outcome.job_id, after.reason or ""))
+            elif after is not None:
+                result.moved(before, after)
+                if after.state == "parked" and before.state != "parked":
+                    result.parked.append((outcome.job_id, after.reason or ""))
         return result
 
     def _finish(

@@ -161,6 +161,8 @@ class Port:
             raise
         for ticket in tickets:
             self.tickets.pop(ticket.run, None)
+        if written.wake_at is not None:
+            self.ask(written.wake_at)
         result.removed += written.removed
         result.found += written.found
         result.parked += written.parked
