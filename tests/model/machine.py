@@ -1,0 +1,472 @@
+"""The machine: does the same at random to the real scheduler and to the plain one, and compares after each step."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from abc import abstractmethod
+from collections.abc import Callable
+from datetime import UTC
+from itertools import takewhile
+from pathlib import Path
+from random import Random
+from typing import Any, ClassVar
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from mainspring.events import (
+    EVENT_ALL_JOBS_REMOVED,
+    EVENT_JOB_ADDED,
+    EVENT_JOB_ERROR,
+    EVENT_JOB_EXECUTED,
+    EVENT_JOB_MAX_INSTANCES,
+    EVENT_JOB_MISSED,
+    EVENT_JOB_MODIFIED,
+    EVENT_JOB_REMOVED,
+    EVENT_JOB_SUBMITTED,
+    EVENT_SCHEDULER_PAUSED,
+    EVENT_SCHEDULER_RESUMED,
+    EVENT_SCHEDULER_SHUTDOWN,
+    EVENT_SCHEDULER_STARTED,
+    ManualClock,
+)
+from mainspring.jobstores.base import BaseJobStore, ConflictingIdError, JobLookupError
+from mainspring.jobstores.job import Job
+from mainspring.jobstores.memory import MemoryJobStore
+from mainspring.jobstores.sqlalchemy import SQLAlchemyJobStore
+from mainspring.scheduler.virtual import VirtualScheduler
+
+from tests.model import held
+from tests.model.plain_scheduler import Conflict, Definition, Missing, Pending, PlainScheduler
+from tests.model.plain_triggers import (
+    SECOND,
+    PlainCron,
+    PlainDate,
+    PlainInterval,
+    PlainTrigger,
+    instant_of,
+    moment,
+)
+
+MINUTE, HOUR = 60 * SECOND, 3600 * SECOND
+START = 1_800_000_000 * SECOND  # a Friday morning
+
+NAMES = {
+    EVENT_SCHEDULER_STARTED: "STARTED",
+    EVENT_SCHEDULER_SHUTDOWN: "SHUTDOWN",
+    EVENT_SCHEDULER_PAUSED: "PAUSED",
+    EVENT_SCHEDULER_RESUMED: "RESUMED",
+    EVENT_ALL_JOBS_REMOVED: "ALL_JOBS_REMOVED",
+    EVENT_JOB_ADDED: "ADDED",
+    EVENT_JOB_MODIFIED: "MODIFIED",
+    EVENT_JOB_REMOVED: "REMOVED",
+    EVENT_JOB_SUBMITTED: "SUBMITTED",
+    EVENT_JOB_MAX_INSTANCES: "MAX_INSTANCES",
+    EVENT_JOB_EXECUTED: "EXECUTED",
+    EVENT_JOB_ERROR: "ERROR",
+    EVENT_JOB_MISSED: "MISSED",
+}
+
+Events = dict[str, list[tuple[Any, ...]]]
+
+# -- what is drawn -------------------------------------------------------------------------------------------------------
+
+ids = st.sampled_from(["a", "b", "c", "d"])
+known_ids = st.runner().flatmap(lambda machine: st.sampled_from(sorted(machine.known_ids()) * 4 + ["a"]))
+"""Mostly of jobs that there are."""
+offsets = st.sampled_from([-3 * HOUR, -HOUR - 1, -5 * MINUTE, -1, 0, SECOND, 5 * MINUTE, HOUR, 3 * HOUR])
+"""Times that a user gives, from now."""
+
+passing = st.one_of(
+    st.sampled_from([0, 10_000, 20_000, SECOND, 5 * MINUTE, HOUR]),
+    st.integers(0, 4 * HOUR // SECOND).map(SECOND.__mul__),
+)
+"""How long time passes while jobs run."""
+
+crons = st.sampled_from(
+    [
+        PlainCron(None, None, (0, 30)),
+        PlainCron(None, (6, 18), (15,)),
+        PlainCron((0, 2, 4), (9, 10, 11), (0, 20)),
+        PlainCron((6,), None, (59,)),
+    ]
+)
+
+
+triggers = st.one_of(
+    st.builds(PlainDate, st.none() | offsets),
+    st.builds(
+        PlainInterval,
+        step=st.sampled_from([MINUTE, 5 * MINUTE, 7 * MINUTE + 500_000, HOUR, 25 * HOUR]),
+        start=st.none() | offsets,
+        end=st.sampled_from([None, None, 0, 30 * MINUTE, 6 * HOUR]),
+    ),
+    crons,
+)
+
+
+definitions = st.builds(
+    Definition,
+    tag=st.integers(0, 999),
+    fails=st.booleans(),
+    executor=st.sampled_from(["default", "default", "held"]),
+    grace=st.sampled_from([None, 1, 0.5, 60, 7200]),
+    coalesce=st.booleans(),
+    max_instances=st.integers(1, 2),
+)
+
+
+news = st.builds(
+    Pending,
+    id=ids,
+    definition=definitions,
+    trigger=triggers,
+    next=st.just("first") | st.just("first") | st.none() | offsets,
+    replace=st.booleans(),
+)
+
+edits = st.one_of(
+    st.tuples(
+        st.just("modify"),
+        st.one_of(
+            st.fixed_dictionaries({"tag": st.integers(0, 999), "fails": st.booleans()}),
+            st.fixed_dictionaries({"executor": st.sampled_from(["default", "held"])}),
+            st.fixed_dictionaries({"grace": st.sampled_from([None, 1, 60]), "coalesce": st.booleans()}),
+            st.fixed_dictionaries({"max_instances": st.integers(1, 3)}),
+        ),
+    ),
+    st.tuples(st.sampled_from(["set_trigger", "reschedule"]), triggers),
+    st.tuples(st.just("modify_interval"), st.sampled_from([MINUTE, 90 * SECOND, HOUR])),
+    st.tuples(st.just("set_next_run_time"), offsets),
+    st.tuples(st.sampled_from(["pause", "resume", "remove"])),
+    st.tuples(st.just("resume")),
+)
+"""A method of the machine, and what it takes beside the job's id."""
+
+
+def job_options(job_id: str, values: dict[str, Any]) -> dict[str, Any]:
+    """Parts of a definition as `add_job` and `modify_job` take them."""
+    options = dict(values)
+    if "tag" in options:
+        options["args"] = [job_id, options.pop("tag"), options.pop("fails")]
+    if "grace" in options:
+        options["misfire_grace_time"] = options.pop("grace")
+    return options
+
+
+def add_options(new: Pending) -> dict[str, Any]:
+    """A job as `add_job` and `add_jobs` take it."""
+    options = {
+        "func": held.work,
+        "trigger": new.trigger.real(),
+        "id": new.id,
+        "replace_existing": new.replace,
+        **job_options(new.id, vars(new.definition)),
+    }
+    if new.next != "first":
+        options["next_run_time"] = moment(new.next) if isinstance(new.next, int) else None
+    return options
+
+
+# -- the machine ---------------------------------------------------------------------------------------------------------
+
+
+class SchedulerMachine(RuleBasedStateMachine):
+    """Steps for one kind of store; a subclass says which."""
+
+    shared: ClassVar[bool]
+
+    @staticmethod
+    @abstractmethod
+    def make_store(folder: Path) -> BaseJobStore:
+        """The store that is tested, in an empty folder if it wants one."""
+
+    steps: ClassVar[int] = 0
+    """How many steps were made, over all runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        type(self).steps -= 1  # the check before the first step is none
+        self.folder = Path(tempfile.mkdtemp(prefix="model-"))
+        self.clock = ManualClock(moment(START))
+        self.model = PlainScheduler(START, self.shared)
+        self.handles: list[tuple[Job, int]] = []
+        self.seen: Events = {}
+        self.executor = held.HoldingExecutor()
+        held.called = lambda job_id, tag: self.note(job_id, "called", tag, self.clock.micros())
+        self.scheduler = VirtualScheduler(
+            clock=self.clock,
+            timezone=UTC,
+            executors={"held": self.executor},
+            jobstores={"default": type(self).make_store(self.folder)},
+            random=Random(0),
+            # Longer than any run of the machine: the keeper's thread, which works in real time, has nothing to do.
+            lease=10 * 365 * 24 * 3600,
+        )
+        self.scheduler.add_listener(self.hear)
+        self.scheduler.start()
+        self.model.start(False)
+
+    def note(self, job_id: str, *event: Any) -> None:
+        self.seen.setdefault(job_id, []).append(event)
+
+    def hear(self, event: Any) -> None:
+        name = NAMES.get(event.code)
+        if name in ("SUBMITTED", "MAX_INSTANCES"):
+            times = tuple(map(instant_of, event.scheduled_run_times))
+            self.note(event.job_id, name, times, self.clock.micros())
+        elif name in ("EXECUTED", "ERROR", "MISSED"):
+            time = instant_of(event.scheduled_run_time)
+            assert event.late == moment(self.clock.micros()) - event.scheduled_run_time
+            self.note(event.job_id, name, time, self.clock.micros())
+        elif name is not None:
+            self.note(getattr(event, "job_id", ""), name)
+
+    def both(self, act: Callable[[], object], predict: Callable[[], object]) -> object:
+        """Do it, and predict it; the errors must be of the same kind. Answers what was done, None if it failed."""
+        try:
+            predict()
+        except Conflict:
+            expected: type[Exception] = ConflictingIdError
+        except Missing:
+            expected = JobLookupError
+        else:
+            return act()
+        try:
+            act()
+        except expected:
+            return None
+        raise AssertionError(f"{expected.__name__} was expected")
+
+    # -- jobs ----------------------------------------------------------------------------------------------------------
+
+    @rule(new=news)
+    def add(self, new: Pending) -> None:
+        job = new.shifted(self.model.now)
+        added = self.both(lambda: self.scheduler.add_job(**add_options(job)), lambda: self.model.add([job]))
+        if isinstance(added, Job) and self.model.running:
+            self.handles.append((added, self.model.jobs[job.id].number))
+
+    @rule(many=st.lists(news, min_size=1, max_size=3))
+    def add_jobs(self, many: list[Pending]) -> None:
+        jobs = [new.shifted(self.model.now) for new in many]
+        self.both(lambda: self.scheduler.add_jobs(map(add_options, jobs)), lambda: self.model.add(jobs))
+
+    @rule(job_id=known_ids, edit=edits)
+    def edit(self, job_id: str, edit: tuple[Any, ...]) -> None:
+        method, *arguments = edit
+        getattr(self, method)(job_id, *arguments)
+
+    @rule(job_id=known_ids, edit=edits)
+    def edit_more(self, job_id: str, edit: tuple[Any, ...]) -> None:
+        self.edit(job_id, edit)
+
+    def known_ids(self) -> set[str]:
+        """The ids of the jobs that there are."""
+        return {new.id for new in self.model.pending} | {*filter(self.model.visible, self.model.jobs)}
+
+    def modify(self, job_id: str, change: dict[str, Any]) -> None:
+        self.both(
+            lambda: self.scheduler.modify_job(job_id, **job_options(job_id, change)),
+            lambda: self.model.modify(job_id, lambda definition: vars(definition).update(change)),
+        )
+
+    def set_trigger(self, job_id: str, trigger: PlainTrigger) -> None:
+        plain = trigger.shifted(self.model.now)
+        self.both(
+            lambda: self.scheduler.modify_job(job_id, trigger=plain.real()),
+            lambda: self.model.set_trigger(job_id, plain),
+        )
+
+    def reschedule(self, job_id: str, trigger: PlainTrigger) -> None:
+        plain = trigger.shifted(self.model.now)
+        self.both(
+            lambda: self.scheduler.reschedule_job(job_id, trigger=plain.real()),
+            lambda: self.model.reschedule(job_id, plain),
+        )
+
+    def modify_interval(self, job_id: str, step: int) -> None:
+        new = self.model.waiting_for_start(job_id)
+        found = new or (self.model.jobs[job_id] if self.model.visible(job_id) else None)
+        if found is None or isinstance(found.trigger, PlainInterval):
+            self.both(
+                lambda: self.scheduler.modify_job(job_id, seconds=step // SECOND),
+                lambda: self.model.rebuild(job_id, lambda trigger: trigger.with_step(step)),
+            )
+
+    def set_next_run_time(self, job_id: str, offset: int) -> None:
+        time = self.model.now + offset
+        self.both(
+            lambda: self.scheduler.modify_job(job_id, next_run_time=moment(time)),
+            lambda: self.model.move(job_id, time),
+        )
+
+    def pause(self, job_id: str) -> None:
+        self.both(lambda: self.scheduler.pause_job(job_id), lambda: self.model.pause(job_id))
+
+    def resume(self, job_id: str) -> None:
+        goes_on: list[bool] = []
+        resumed = self.both(
+            lambda: self.scheduler.resume_job(job_id),
+            lambda: goes_on.append(self.model.resume(job_id)),
+        )
+        assert (resumed is not None) == (goes_on == [True])
+
+    def remove(self, job_id: str) -> None:
+        self.both(lambda: self.scheduler.remove_job(job_id), lambda: self.model.remove(job_id))
+
+    @precondition(lambda self: self.handles)
+    @rule(data=st.data(), method=st.sampled_from(["pause", "resume", "remove", "modify"]))
+    def by_handle(self, data: st.DataObject, method: str) -> None:
+        """An old handle is of no other job, though that may have the same id."""
+        job, number = data.draw(st.sampled_from(self.handles))
+        if self.model.waiting_for_start(job.id) is not None:
+            return  # by id: one that is pending is no other job's yet
+        if method == "modify":
+            change = {"tag": 1000 + number, "fails": False}
+            self.both(
+                lambda: job.modify(**job_options(job.id, change)),
+                lambda: self.model.modify(job.id, lambda definition: vars(definition).update(change), number),
+            )
+        else:
+            predict = getattr(self.model, method)
+            self.both(getattr(job, method), lambda: predict(job.id, number))
+
+    # -- runs and time -------------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.model.held)
+    @rule(data=st.data())
+    def release(self, data: st.DataObject) -> None:
+        place = data.draw(st.integers(0, len(self.model.held) - 1))
+        job_id = self.model.held[place].job.id
+        of_job = [held.job.id for held in self.model.held[:place]].count(job_id)
+        self.executor.release(job_id, of_job)
+        self.model.release(place)
+
+    @precondition(lambda self: self.model.running)
+    @rule(duration=passing)
+    def advance(self, duration: int) -> None:
+        target = self.model.now + duration
+        self.scheduler.advance_to(moment(target))
+        self.model.advance(target)
+
+    @precondition(lambda self: self.model.running)
+    @rule(durations=st.lists(passing, min_size=2, max_size=3))
+    def advance_by_and_by(self, durations: list[int]) -> None:
+        for duration in durations:
+            self.advance(duration)
+
+    @precondition(lambda self: self.model.running)
+    @rule(duration=st.sampled_from([2 * MINUTE, 3 * HOUR, 20 * HOUR]))
+    def be_away(self, duration: int) -> None:
+        """The machine sleeps, say: time passes, and nobody looks."""
+        self.wait(duration)
+
+    @precondition(lambda self: self.model.running)
+    @rule(
+        how=st.sampled_from(["pause", "resume", "resume", "restart", "restart", "shutdown", "remove_all"]),
+        wait=st.booleans(),
+    )
+    def all_jobs(self, how: str, wait: bool) -> None:
+        """What concerns the whole scheduler."""
+        if how == "remove_all":
+            self.scheduler.remove_all_jobs()
+            self.model.remove_all()
+        elif how in ("pause", "resume"):
+            (self.scheduler.pause if how == "pause" else self.scheduler.resume)()
+            self.model.pause_all(how == "pause")
+        else:
+            self.scheduler.shutdown(wait)
+            self.model.shutdown(wait)
+            if how == "restart":
+                self.start(0, False)
+
+    @precondition(lambda self: not self.model.running)
+    @rule(downtime=st.sampled_from([0, 2 * MINUTE, 3 * HOUR, 20 * HOUR]), paused=st.booleans())
+    def start(self, downtime: int, paused: bool) -> None:
+        self.wait(downtime)
+        self.both(lambda: self.scheduler.start(paused), lambda: self.model.start(paused))
+
+    def wait(self, duration: int) -> None:
+        self.clock.set(moment(self.model.now + duration))
+        self.model.wait_until(self.model.now + duration)
+
+    # -- comparing -----------------------------------------------------------------------------------------------------
+
+    @invariant()
+    def all_is_as_predicted(self) -> None:
+        type(self).steps += 1
+        seen, expected = self.seen, self.model.events
+        self.seen, self.model.events = {}, {}
+        assert seen == expected, differences(seen, expected)
+        jobs = {job.id: described(job) for job in self.scheduler.get_jobs(pending=False)}
+        assert jobs == {
+            job.id: predicted(job.id, job.next, job.definition)
+            for job in self.model.jobs.values()
+            if self.model.visible(job.id)
+        }
+        pending = {job.id: described(job)[1:] for job in self.scheduler.get_jobs(pending=True)}
+        assert pending == {new.id: predicted(new.id, None, new.definition)[1:] for new in self.model.pending}
+        if self.model.running:
+            lost = [run.job_id for run in self.scheduler.get_lost_runs()]
+            assert sorted(lost) == sorted(job.id for job in self.model.jobs.values() for _ in range(job.lost))
+
+    def teardown(self) -> None:
+        if self.scheduler.running:
+            self.scheduler.shutdown(wait=False)
+        shutil.rmtree(self.folder)
+
+
+def described(job: Job) -> tuple[Any, ...]:
+    """What is compared of a real job."""
+    options = (job.executor, job.misfire_grace_time, job.coalesce, job.max_instances)
+    return (None if job.next_run_time is None else instant_of(job.next_run_time), job.args, *options)
+
+
+def predicted(job_id: str, next_time: int | None, definition: Definition) -> tuple[Any, ...]:
+    """The same of a plain one."""
+    options = (definition.executor, definition.grace, definition.coalesce, definition.max_instances)
+    return (next_time, (job_id, definition.tag, definition.fails), *options)
+
+
+def differences(seen: Events, expected: Events) -> str:
+    """Where the events of each job begin to differ, with times that can be read."""
+    lines = []
+    for job_id in sorted(seen.keys() | expected.keys()):
+        got, wanted = seen.get(job_id, []), expected.get(job_id, [])
+        if got != wanted:
+            same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(got, wanted, strict=False)))
+            for name, events in (("seen", got), ("expected", wanted)):
+                texts = [readable(event) for event in events[max(0, same - 2) : same + 3]]
+                lines.append(
+                    f"{job_id!r}, {name} ({len(events)}), from {max(0, same - 2)}: {'; '.join(texts)}"
+                )
+    return "\n".join(lines)
+
+
+def readable(value: Any) -> str:
+    """Part of an event; of many times the first and the last."""
+    if isinstance(value, tuple):
+        shown = [readable(part) for part in (value if len(value) < 6 else (value[0], value[-1]))]
+        return f"({', '.join(shown)}{f' of {len(value)}' if len(value) >= 6 else ''})"
+    return f"{moment(value):%d/%H:%M:%S.%f}" if isinstance(value, int) and value > SECOND else str(value)
+
+
+class MemoryMachine(SchedulerMachine):
+    """Over the memory store."""
+
+    shared = False
+
+    @staticmethod
+    def make_store(folder: Path) -> BaseJobStore:
+        return MemoryJobStore()
+
+
+class SQLiteMachine(SchedulerMachine):
+    """Over a file; without waiting for the disk, which is not what is tested."""
+
+    shared = True
+
+    @staticmethod
+    def make_store(folder: Path) -> BaseJobStore:
+        return SQLAlchemyJobStore(url=f"sqlite:///{folder / 'jobs.sqlite'}", synchronous="NORMAL")

@@ -1,0 +1,494 @@
+"""A scheduler as plainly as can be: one list of jobs, one walk through time. What it predicts, the engine has to do.
+
+It knows nothing of records, stamps, heaps, transactions or threads. Written from the documentation (docs/design.md, docs/running.md), it
+keeps a job's schedule, its open runs, and says which events come when. What happens at one instant to different jobs has no order here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.model.plain_triggers import PlainTrigger
+
+BACKLOG = 1_000
+"""So many fire times at most in one submission."""
+
+SETTLED_WITHIN = 20_000
+"""µs within which a shared store is told that a run has ended; sooner if it is looked at anyway, as it is after each move of the clock."""
+
+NEVER = 2**63
+
+Event = tuple[Any, ...]
+
+
+@dataclass
+class Definition:
+    """What a job is: everything that an edit may change, but when it runs."""
+
+    tag: int
+    fails: bool = False
+    executor: str = "default"
+    grace: float | None = 1
+    coalesce: bool = True
+    max_instances: int = 1
+
+    def copy(self) -> Definition:
+        return Definition(**vars(self))
+
+
+@dataclass(eq=False)
+class OpenRun:
+    """A run that was claimed, and whose end is not written; `waiting` when it was given back."""
+
+    times: tuple[int, ...]
+    waiting: bool = False
+    more: bool = False
+    foreign: bool = False
+    """Of an earlier job of the same id, which had ended when this one was added."""
+
+
+@dataclass(eq=False)
+class PlainJob:
+    """A job in a store."""
+
+    id: str
+    number: int
+    """Another one for each job that is added, of the same id, too."""
+    definition: Definition
+    trigger: PlainTrigger
+    next: int | None
+    fire: int | None
+    state: str = "active"
+    open: list[OpenRun] = field(default_factory=list)
+    lost: int = 0
+
+
+@dataclass
+class Pending:
+    """A job that waits for the start of the scheduler."""
+
+    id: str
+    definition: Definition
+    trigger: PlainTrigger
+    next: int | str | None
+    """"first": as the trigger has it."""
+    replace: bool
+
+    def shifted(self, now: int) -> Pending:
+        """As it is drawn, its times are counted from now."""
+        first = now + self.next if isinstance(self.next, int) else self.next
+        return Pending(self.id, self.definition.copy(), self.trigger.shifted(now), first, self.replace)
+
+
+@dataclass(eq=False)
+class Held:
+    """A submission that the holding executor has not begun."""
+
+    job: PlainJob
+    definition: Definition
+    run: OpenRun
+
+
+class Conflict(Exception):
+    """The id is taken."""
+
+
+class Missing(Exception):
+    """There is no such job."""
+
+
+class PlainScheduler:
+    """The model, over a store that others may share, or one in memory.
+
+    In memory jobs are not copied, so that a run which is held sees edits of its job; and ends of runs are written at once.
+    """
+
+    def __init__(self, now: int, shared: bool) -> None:
+        self.now = now
+        self.shared = shared
+        self.running = self.paused = False
+        self.jobs: dict[str, PlainJob] = {}
+        self.pending: list[Pending] = []
+        self.held: list[Held] = []
+        self.slots: Counter[str] = Counter()
+        self.events: dict[str, list[Event]] = {}
+        """What is expected since it was last taken, by job id; "" for the scheduler itself."""
+        self._look_at = 0
+        """When the store is looked at next."""
+        self._ended: list[tuple[PlainJob, OpenRun]] = []
+        """Runs that have ended, which the store has not been told."""
+        self._settle_at = NEVER
+        self._numbers = 0
+
+    def tell(self, job_id: str, *event: Any) -> None:
+        self.events.setdefault(job_id, []).append(event)
+
+    # -- adding --------------------------------------------------------------------------------------------------------
+
+    def add(self, news: list[Pending]) -> None:
+        """Add jobs, all or none. Raises Conflict."""
+        if not self.running:
+            pending = list(self.pending)
+            for new in news:
+                same = [old for old in pending if old.id == new.id]
+                if same and not new.replace:
+                    raise Conflict
+                pending = [*(old for old in pending if old.id != new.id), new]
+            self.pending = pending
+            return
+        replaced: list[Pending] = []
+        fresh: dict[str, Pending] = {}
+        for new in news:
+            if new.replace and self.visible(new.id):
+                replaced.append(new)
+            elif self.visible(new.id) or (new.id in fresh and not new.replace):
+                raise Conflict
+            else:
+                fresh[new.id] = new
+        for new in replaced:
+            self._replace(new)
+        for new in fresh.values():
+            self._insert(new)
+        self._look_at = 0
+        for new in news:
+            self.tell(new.id, "ADDED")
+
+    def _insert(self, new: Pending) -> None:
+        self._numbers += 1
+        trigger = new.trigger.bound(self.now, new.next if isinstance(new.next, int) else None)
+        job = PlainJob(new.id, self._numbers, new.definition.copy(), trigger, None, None)
+        self._schedule(job, new.next)
+        ended = self.jobs.get(new.id)
+        if ended is not None:
+            # It is another job; the runs of the old one count until they end, and one that waits is never run any more.
+            job.lost = ended.lost + sum(run.waiting for run in ended.open)
+            job.open = [run for run in ended.open if not run.waiting]
+            for run in job.open:
+                run.foreign = True
+            self._ended = [(job if run in job.open else old, run) for old, run in self._ended]
+        self.jobs[new.id] = job
+
+    def _replace(self, new: Pending) -> None:
+        job = self.jobs[new.id]
+        if job.trigger.given() == new.trigger.given() and new.next == "first":
+            job.definition = self._redefined(job, new.definition)
+            return
+        job.definition = self._redefined(job, new.definition)
+        job.trigger = new.trigger.bound(self.now, new.next if isinstance(new.next, int) else None)
+        self._schedule(job, new.next)
+
+    def _redefined(self, job: PlainJob, definition: Definition) -> Definition:
+        changed = definition.copy()
+        if not self.shared:
+            for held in self.held:
+                if held.definition is job.definition:
+                    held.definition = changed
+        return changed
+
+    def _schedule(self, job: PlainJob, first: int | str | None) -> None:
+        """The schedule of a job that is new, or gets another trigger."""
+        for run in job.open:
+            run.more = False
+        if isinstance(first, int):
+            job.next = job.fire = first
+            job.state = "active"
+            return
+        job.fire = job.trigger.first(self.now)
+        job.next = None if first is None else job.fire
+        job.state = "paused" if job.next is None else "active"
+
+    def _modified(self, job: PlainJob) -> None:
+        self._look_at = 0
+        self.tell(job.id, "MODIFIED")
+
+    # -- editing -------------------------------------------------------------------------------------------------------
+
+    def visible(self, job_id: str) -> bool:
+        return self.running and job_id in self.jobs and self.jobs[job_id].state != "ended"
+
+    def find(self, job_id: str, number: int | None = None) -> PlainJob:
+        if not self.visible(job_id) or number not in (None, self.jobs[job_id].number):
+            raise Missing
+        return self.jobs[job_id]
+
+    def waiting_for_start(self, job_id: str) -> Pending | None:
+        return next((new for new in self.pending if new.id == job_id), None)
+
+    def modify(self, job_id: str, change: Callable[[Definition], object], number: int | None = None) -> None:
+        new = self.waiting_for_start(job_id)
+        if new is not None:
+            change(new.definition)
+            return
+        job = self.find(job_id, number)
+        definition = job.definition.copy()
+        change(definition)
+        job.definition = self._redefined(job, definition)
+        self._modified(job)
+
+    def set_trigger(self, job_id: str, trigger: PlainTrigger) -> None:
+        """A new trigger that leaves the next run time."""
+        new = self.waiting_for_start(job_id)
+        if new is not None:
+            new.trigger = trigger
+            return
+        job = self.find(job_id)
+        job.trigger = trigger.bound(self.now, None)
+        self._modified(job)
+
+    def reschedule(self, job_id: str, trigger: PlainTrigger) -> None:
+        new = self.waiting_for_start(job_id)
+        if new is not None:
+            new.trigger, new.next = trigger, "first"
+            return
+        job = self.find(job_id)
+        job.trigger = trigger.bound(self.now, None)
+        self._schedule(job, "first")
+        self._modified(job)
+
+    def rebuild(self, job_id: str, change: Callable[[Any], PlainTrigger]) -> None:
+        """Arguments of the job's own trigger: scheduled anew. A job that is pending keeps what was said of its first run."""
+        new = self.waiting_for_start(job_id)
+        if new is not None:
+            new.trigger = change(new.trigger)
+            return
+        self.reschedule(job_id, change(self.find(job_id).trigger))
+
+    def move(self, job_id: str, time: int) -> None:
+        """The next run at a time that a user sets."""
+        new = self.waiting_for_start(job_id)
+        if new is not None:
+            new.next = time
+            return
+        job = self.find(job_id)
+        self._schedule(job, time)
+        self._modified(job)
+
+    def pause(self, job_id: str, number: int | None = None) -> None:
+        new = self.waiting_for_start(job_id)
+        if new is not None:
+            new.next = None
+            return
+        job = self.find(job_id, number)
+        if job.state == "active":
+            job.next, job.state = None, "paused"
+            for run in job.open:
+                run.more = False
+        self._modified(job)
+
+    def resume(self, job_id: str, number: int | None = None) -> bool:
+        """Answers whether the job goes on; else it had no further run, and ends."""
+        new = self.waiting_for_start(job_id)
+        if new is not None:
+            new.next = "first"
+            return True
+        job = self.find(job_id, number)
+        if job.state == "paused":
+            kept = job.fire
+            if kept is None or (kept < self.now and not job.trigger.one_off):
+                kept = job.trigger.first(self.now)
+            job.next = job.fire = kept
+            if kept is None:
+                job.state = "ended"
+                self._drop_if_over(job)
+                return False
+            job.state = "active"
+        self._modified(job)
+        return True
+
+    def remove(self, job_id: str, number: int | None = None) -> None:
+        if self.waiting_for_start(job_id) is not None:
+            self.pending = [new for new in self.pending if new.id != job_id]
+        else:
+            del self.jobs[self.find(job_id, number).id]
+        self.tell(job_id, "REMOVED")
+
+    def remove_all(self) -> None:
+        self.pending = []
+        if self.running:
+            self.jobs.clear()
+        self.tell("", "ALL_JOBS_REMOVED")
+
+    # -- life ----------------------------------------------------------------------------------------------------------
+
+    def start(self, paused: bool) -> None:
+        self.running, self.paused, self._look_at = True, paused, 0
+        pending, self.pending = self.pending, []
+        try:
+            self.add(pending)
+        except Conflict:
+            self.running, self.pending = False, pending
+            raise
+        self.tell("", "STARTED")
+
+    def shutdown(self, wait: bool) -> None:
+        while self.held:
+            if wait:
+                self.release(0)
+            else:
+                held = self.held.pop(0)
+                self.slots[held.job.id] -= 1
+                self._give_back(held)
+        self._settle()
+        self.running = False
+        self.tell("", "SHUTDOWN")
+
+    def pause_all(self, paused: bool) -> None:
+        """The whole scheduler."""
+        if paused != self.paused:
+            self.paused = paused
+            self._look_at = 0
+            self.tell("", "PAUSED" if paused else "RESUMED")
+
+    def _give_back(self, held: Held) -> None:
+        job = self.jobs.get(held.job.id)
+        if job is None or held.run not in job.open:
+            return  # removed meanwhile
+        if held.run.foreign:
+            job.open.remove(held.run)
+            job.lost += 1
+        else:
+            held.run.waiting = True
+
+    # -- time ----------------------------------------------------------------------------------------------------------
+
+    def advance(self, target: int) -> None:
+        """Let time pass, and have happen what is due on the way."""
+        while True:
+            self._pass()
+            following = NEVER if self.paused else self._look_at
+            if self._ended:
+                following = min(following, self._settle_at)
+            if following > target:
+                break
+            if following > self.now:
+                self.wait_until(following)
+        self.wait_until(target)
+
+    def wait_until(self, time: int) -> None:
+        """The clock is moved, whether the scheduler is running or not; it looks around when it is, next time."""
+        self.now = time
+        self._look_at = 0
+
+    def _pass(self) -> None:
+        self._settle_if_due()
+        if self.paused or self._look_at > self.now:
+            return
+        self._look_at = NEVER
+        starts: list[tuple[PlainJob, OpenRun]] = []
+        for job in list(self.jobs.values()):
+            starts += [(job, run) for run in self._decide(job)]
+        for job, run in starts:
+            self._submit(job, run)
+        for job in self.jobs.values():
+            if job.state == "active" and job.next is not None and not self._waits(job):
+                self._look_at = min(self._look_at, job.next)
+        self._settle_if_due()
+
+    def _waits(self, job: PlainJob) -> bool:
+        """Whether the rest of a backlog waits for its first thousand."""
+        return any(run.more for run in job.open)
+
+    def _settle_if_due(self) -> None:
+        if not self.shared or self.now >= self._settle_at or self._look_at <= self.now:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Tell the store what has ended: that may make room, and end jobs."""
+        for job, run in self._ended:
+            if self.jobs.get(job.id) is not job or run not in job.open:
+                continue  # it was removed meanwhile
+            job.open.remove(run)
+            self._look_at = 0
+            self._drop_if_over(job)
+        self._ended, self._settle_at = [], NEVER
+
+    def _decide(self, job: PlainJob) -> list[OpenRun]:
+        room = job.definition.max_instances - sum(not run.waiting for run in job.open)
+        starts: list[OpenRun] = []
+        if job.state != "paused":
+            for run in sorted((run for run in job.open if run.waiting), key=lambda run: run.times[0]):
+                if len(starts) < room:
+                    starts.append(run)
+        starts.sort(key=job.open.index)
+        for run in starts:
+            run.waiting = False
+        if job.state != "active" or job.next is None or job.next > self.now or self._waits(job):
+            return starts
+        times, following = self._due_times(job)
+        job.next = job.fire = following
+        if following is None:
+            job.state = "ended"
+        if len(starts) >= room:
+            self.tell(job.id, "MAX_INSTANCES", times, self.now)
+            return starts
+        more = following is not None and following <= self.now
+        run = OpenRun(times, more=more)
+        job.open.append(run)
+        return [*starts, run]
+
+    def _due_times(self, job: PlainJob) -> tuple[tuple[int, ...], int | None]:
+        assert job.next is not None
+        assert job.fire is not None
+        if job.trigger.one_off:
+            return (job.next,), None
+        times = [job.next]
+        following = job.trigger.after(job.fire)
+        while following is not None and following <= self.now:
+            if job.definition.coalesce:
+                times = [following]
+            elif len(times) == BACKLOG:
+                break
+            else:
+                times.append(following)
+            following = job.trigger.after(following)
+        return tuple(times), following
+
+    # -- runs ----------------------------------------------------------------------------------------------------------
+
+    def _submit(self, job: PlainJob, run: OpenRun) -> None:
+        definition = job.definition
+        holds = definition.executor == "held"
+        if holds and self.slots[job.id] >= definition.max_instances:
+            # The record has room and the executor has not: runs of an earlier job of this id go on there.
+            self.tell(job.id, "MAX_INSTANCES", run.times, self.now)
+            self._finish(job, run)
+            return
+        self.tell(job.id, "SUBMITTED", run.times, self.now)
+        if holds:
+            self.slots[job.id] += 1
+            self.held.append(Held(job, definition, run))
+            return
+        self._perform(job, definition, run)
+
+    def release(self, place: int) -> None:
+        """Have a run begin, and end, that the holding executor holds."""
+        held = self.held.pop(place)
+        self.slots[held.job.id] -= 1
+        self._perform(held.job, held.definition, held.run)
+
+    def _perform(self, job: PlainJob, definition: Definition, run: OpenRun) -> None:
+        outcomes: list[Event] = []
+        for time in run.times:
+            late = self.now - time
+            if definition.grace is not None and late > definition.grace * 1_000_000:
+                outcomes.append(("MISSED", time, self.now))
+                continue
+            self.tell(job.id, "called", definition.tag, self.now)
+            outcomes.append(("ERROR" if definition.fails else "EXECUTED", time, self.now))
+        for outcome in outcomes:
+            self.tell(job.id, *outcome)
+        self._finish(job, run)
+
+    def _finish(self, job: PlainJob, run: OpenRun) -> None:
+        # Its job may have ended meanwhile, and another one been added with its id, which has taken over its runs.
+        current = self.jobs.get(job.id, job)
+        self._ended.append((current, run))
+        self._settle_at = min(self._settle_at, self.now + SETTLED_WITHIN)
+
+    def _drop_if_over(self, job: PlainJob) -> None:
+        if job.state == "ended" and not job.open and not job.lost:
+            del self.jobs[job.id]
+            self.tell(job.id, "REMOVED")
