@@ -13,7 +13,7 @@ SchedulerEvent                  the scheduler, an executor (alias) or a job stor
 Every job event answers `scheduled_run_time`, `exception` and `traceback` (None where it has none), so a listener on several codes needs no `hasattr`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -87,7 +87,7 @@ class JobSubmissionEvent(JobEvent):
         return self.scheduled_run_times[-1] if self.scheduled_run_times else None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class JobExecutionEvent(JobEvent):
     """The outcome of one run.
 
@@ -104,6 +104,48 @@ class JobExecutionEvent(JobEvent):
     traceback: str | None = field(default=None)
     late: timedelta | None = None
     queued: timedelta | None = None
+
+    def __init__(
+        self,
+        code: int,
+        job_id: str,
+        jobstore: str,
+        scheduled_run_time: datetime,
+        retval: Any = None,
+        exception: BaseException | None = None,
+        traceback: str | None = None,
+        late: timedelta | None = None,
+        queued: timedelta | None = None,
+    ) -> None:
+        # As the dataclass would write it, with the slots' own setters in place of object.__setattr__: half the time, and
+        # there is one of these for each run.
+        _set_alias(self, None)
+        _set_code(self, code)
+        _set_job_id(self, job_id)
+        _set_jobstore(self, jobstore)
+        _set_scheduled_run_time(self, scheduled_run_time)
+        _set_retval(self, retval)
+        _set_exception(self, exception)
+        _set_traceback(self, traceback)
+        _set_late(self, late)
+        _set_queued(self, queued)
+
+
+def _setter(name: str) -> Callable[[Any, Any], None]:
+    setter: Callable[[Any, Any], None] = getattr(JobExecutionEvent, name).__set__
+    return setter
+
+
+_set_alias = _setter("alias")
+_set_code = _setter("code")
+_set_job_id = _setter("job_id")
+_set_jobstore = _setter("jobstore")
+_set_scheduled_run_time = _setter("scheduled_run_time")
+_set_retval = _setter("retval")
+_set_exception = _setter("exception")
+_set_traceback = _setter("traceback")
+_set_late = _setter("late")
+_set_queued = _setter("queued")
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ def run_job(
     """
     submission = _submission(job, jobstore_alias, run_times, logger_name, clock, claimed_at, wants)
     perform(submission)
-    return submission.outcome()[0]
+    return list(submission.outcome()[0])
 
 
 async def run_coroutine_job(
@@ -50,7 +50,7 @@ async def run_coroutine_job(
     """`run_job` for a coroutine function, awaited in the running event loop; plain functions are called in it, too."""
     submission = _submission(job, jobstore_alias, run_times, logger_name, clock, claimed_at, wants)
     await perform_coroutine(submission)
-    return submission.outcome()[0]
+    return list(submission.outcome()[0])
 
 
 def perform(submission: Submission) -> None:

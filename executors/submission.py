@@ -104,7 +104,9 @@ class Submission:
         self.ticket = ticket
         self.claimed_at = None if ticket is None else ticket.claimed_at
         self.held = False  # whether it has a slot; guarded by the executor's lock
-        self.events: list[JobExecutionEvent] = []
+        self.events: Sequence[
+            JobExecutionEvent
+        ] = ()  # a list as soon as there is one: most of the queue has none yet
         self.error: BaseException | None = None
         self.now = _EPOCH  # set, like `late`, when a run begins
         self.late = _NO_TIME
@@ -132,7 +134,7 @@ class Submission:
         where = self.where
         if where.wants(EVENT_JOB_EXECUTED):
             jobstore, job_id = self.key
-            self.events.append(
+            self._tell(
                 JobExecutionEvent(
                     EVENT_JOB_EXECUTED,
                     job_id,
@@ -159,7 +161,7 @@ class Submission:
             if text is None:
                 text = "".join(format_exception(error))
             jobstore, job_id = self.key
-            self.events.append(
+            self._tell(
                 JobExecutionEvent(
                     EVENT_JOB_ERROR,
                     job_id,
@@ -181,7 +183,7 @@ class Submission:
             self.late = self.now - run_time
             self.failed(run_time, error, text)
 
-    def outcome(self) -> tuple[list[JobExecutionEvent], BaseException | None]:
+    def outcome(self) -> tuple[Sequence[JobExecutionEvent], BaseException | None]:
         """The events and the last exception, handed over: they are no longer kept here.
 
         Else the exception would keep itself and all that the job held, until the garbage collector finds the cycle:
@@ -189,16 +191,19 @@ class Submission:
         """
         events, error = self.events, self.error
         if error is not None:
-            self.events = []
+            self.events = ()
             self.error = None
         return events, error
+
+    def _tell(self, event: JobExecutionEvent) -> None:
+        self.events = [*self.events, event]
 
     def _missed(self, run_time: datetime) -> None:
         where = self.where
         queued = self._queued()
         if where.wants(EVENT_JOB_MISSED):
             jobstore, job_id = self.key
-            self.events.append(
+            self._tell(
                 JobExecutionEvent(
                     EVENT_JOB_MISSED, job_id, jobstore, run_time, None, None, None, self.late, queued
                 )
@@ -211,7 +216,7 @@ class Submission:
         """The part of the lateness that passed after the claim; None if nobody said when that was."""
         if self.claimed_at is None:
             return None
-        queued = self.now - _EPOCH - timedelta(0, 0, self.claimed_at)
+        queued = self.now - (_EPOCH + timedelta(0, 0, self.claimed_at))
         if queued > self.late:  # claimed before it was due
             queued = self.late
         return queued if queued.days >= 0 else _NO_TIME

@@ -169,19 +169,23 @@ class MemoryJobStore(RecordJobStore):
         """Decide the due records of one executor, under the lock; answers those that stay due, and have left the timetable."""
         passed: dict[str, Record] = {}
         owner = self.owner.name
-        while (first := self._first(timetable, alias)) is not None and first <= now:
+        while (time := timetable.time()) is not None and time <= now:
             if room <= 0:
-                won.more = True
+                won.more = True  # or what is left is outdated, and the next look says so
                 break
-            job = self._stored[timetable.pop()]
-            if job.id in passed:
-                continue  # a job that has moved away from a time and back has two entries there
-            before = _record(job)
+            job = self._stored.get(timetable.pop())
+            # An outdated entry; or a second one of a job that has moved away from a time and back.
+            if job is None or (before := _record(job)).wake_at != time or before.executor != alias:
+                continue
+            if passed and job.id in passed:
+                continue
             choice = choose(before)
             if choice == "defer":
                 won.deferred.append(before)
                 room -= 1
-            if not isinstance(choice, Decision) or transitions.changes_nothing(before, choice):
+            if not isinstance(choice, Decision) or (
+                not choice.starts and transitions.changes_nothing(before, choice)
+            ):
                 passed[before.id] = before
                 continue
             after = transitions.claim(before, choice, owner=owner, now=now, lease_until=None, stamp=stamp)

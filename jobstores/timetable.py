@@ -72,3 +72,7 @@ class Timetable:
         del self._ids[time]
         heappop(self._times)
         return job_id
+
+    def time(self) -> int | None:
+        """The earliest time at which there is an entry, outdated or not; None if there is none."""
+        return self._times[0] if self._times else None

@@ -71,6 +71,8 @@ class BaseScheduler(CareMethods):
     def __init__(self, gconfig: Mapping[str, Any] | None = None, **options: Any) -> None:
         self._prepare_process()
         self._listeners = ListenerRegistry()
+        # Asked several times for each run: without a call in between.
+        self._wants, self._dispatch_event = self._listeners.wants, self._listeners.publish
         self._executors: dict[str, BaseExecutor] = {}
         self._jobstores: dict[str, BaseJobStore] = {}
         self._pending = {}
@@ -415,12 +417,6 @@ class BaseScheduler(CareMethods):
     def remove_listener(self, callback: Callable[[Any], object]) -> None:
         """Call it no more."""
         self._listeners.remove(callback)
-
-    def _wants(self, code: int) -> bool:
-        return self._listeners.wants(code)
-
-    def _dispatch_event(self, event: Any) -> None:
-        self._listeners.publish(event)
 
     def __getstate__(self) -> dict[str, Any]:
         raise TypeError(

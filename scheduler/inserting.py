@@ -54,6 +54,8 @@ class InsertingMethods:
     _executors: dict[str, Any]
     _jobstores: dict[str, Any]
     state: int
+    _wants: Callable[[int], bool]
+    _dispatch_event: Callable[[Any], None]
 
     if TYPE_CHECKING:
 
@@ -64,10 +66,6 @@ class InsertingMethods:
         def clock(self) -> Clock: ...
 
         def _check_process(self) -> None: ...
-
-        def _dispatch_event(self, event: Any) -> None: ...
-
-        def _wants(self, code: int) -> bool: ...
 
     # -- into the stores ---------------------------------------------------------------------------------------------
 
