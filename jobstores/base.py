@@ -193,8 +193,11 @@ class BaseJobStore(ABC):
         """Move the ends of leases to `until` (µs UTC). Answers the runs that are no longer this owner's."""
         return []
 
-    def recover(self, now: int) -> list[RecoveredRun]:
-        """Account for the runs whose lease ended unfinished (`transitions.recover`)."""
+    def recover(self, now: int, over_at: int | None = None) -> list[RecoveredRun]:
+        """Account for the runs whose owner is known to be gone, and for those whose lease ended unfinished (`transitions.recover`).
+
+        `over_at` (µs UTC, not after `now`): so early must a lease have been over; None: at `now`.
+        """
         return []
 
     def give_back(self, keys: Sequence[RunKey]) -> None:

@@ -212,21 +212,23 @@ def recover(
     is_gone: Callable[[str], bool],
     stamp: str,
     patience: int = RECOVERY_MARGIN,
+    over_at: int | None = None,
 ) -> tuple[Transition, list[RecoveredRun]]:
     """Account for runs whose lease ended unfinished: `lost` under recovery "skip", `waiting` under "rerun".
 
-    Not by the run's own boot (its keeper may still extend it), and not before `patience` µs after the lease's end, unless the
-    owner is known to be gone. What is done with a run stands in the run itself, copied there when it was claimed, so that it
-    needs neither payload nor executor. A one-off that is lost is parked; so is a job whose run was recovered too often.
+    Not by the run's own boot (its keeper may still extend it), and only if `over_at` (`now` if that is None) is `patience` µs after the
+    lease's end, unless the owner is known to be gone. What is done with a run stands in the run itself, copied there when it was
+    claimed, so that it needs neither payload nor executor. A one-off that is lost is parked; so is a job whose run was recovered too often.
     """
     runs: list[Run] = []
     found: list[tuple[Run, bool]] = []
     given_up: Run | None = None
+    over_at = now if over_at is None else over_at
     for run in record.runs:
         if run.state != "claimed" or run.owner is None or run.lease_until is None or run.owner == boot_owner:
             runs.append(run)
             continue
-        if now < run.lease_until + patience and not is_gone(run.owner):
+        if over_at < run.lease_until + patience and not is_gone(run.owner):
             runs.append(run)
             continue
         if run.recovery == "rerun" and run.incarnation is None and run.recovered < run.max_recoveries:

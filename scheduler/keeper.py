@@ -25,6 +25,8 @@ class Keeper:
         self._close: Callable[[], None] | None = None
         self._thread: threading.Thread | None = None
         self._failing = False
+        self._reported: set[int] = set()
+        """Runs that go on here and are no longer this scheduler's: that is said once of each."""
         self._gives_up_at: float | None = None
 
     def start(self) -> None:
@@ -83,7 +85,8 @@ class Keeper:
                 continue
             for key in gone:
                 ticket = port.tickets.get(key.run)
-                if ticket is not None and not ticket.done:
+                if ticket is not None and not ticket.done and key.run not in self._reported:
+                    self._reported.add(key.run)
                     engine.logger.warning(
                         'A run of job "%s" goes on here, but its lease was over and another scheduler has recovered it',
                         key.job_id,

@@ -44,8 +44,11 @@ NEVER: Final = 1 << 62
 CHECK_EXECUTORS_EVERY: Final = 1_000_000
 """µs between two searches for due jobs whose executor nobody has here."""
 
-RECOVER_EVERY: Final = 1_000_000
-"""µs between two searches for runs whose owner is gone."""
+RECOVER_EVERY: Final = 2_000_000
+"""µs between two searches for runs whose owner is gone: longer than a keeper needs to extend its leases when a store can be written again."""
+
+NOBODY: Final = RunKey("", 0, 0, "")
+"""No run at all: to give it back asks of a store what each write asks, and changes nothing."""
 
 
 class Ticket:
@@ -112,6 +115,8 @@ class Port:
         """µs UTC: when something may be due there; lowered by whoever writes to the store, see `ask`."""
         self._look_lock = Lock()
         self.recover_at = 0
+        self._writable_at = 0
+        """µs UTC: when this process last knew that the store can be written; 0: it does not know."""
         self.retry_at = 0
         """µs UTC: when the store is tried again after it failed."""
         self.overdue_executors: set[str] = set()
@@ -183,9 +188,19 @@ class Port:
                 self.look_at = at
 
     def recover(self, now: int) -> list[RecoveredRun]:
-        """Account for runs whose owner is gone."""
+        """Account for runs whose owner is gone.
+
+        While a store can be read and not written (SQLite, and somebody holds its lock), no owner can extend its leases, and a scheduler
+        that only reads does not notice. So a lease is over only if it was so when this process last could write, one search
+        ago: its owner has had the time to extend it since. Who is known to be dead is not waited for.
+        """
         self.recover_at = now + RECOVER_EVERY
-        return self.store.recover(now)
+        over_at, self._writable_at = min(now, self._writable_at), 0
+        found = self.store.recover(now, over_at)
+        self.store.give_back([NOBODY])
+        self._writable_at = self.engine.clock.micros()
+        self.recover_at = self._writable_at + RECOVER_EVERY
+        return found
 
     def claim(self, now: int, wanted: Wanted, decided: Sequence[tuple[Record, Due]] = ()) -> ClaimResult:
         """Claim what is due."""

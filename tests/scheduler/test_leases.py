@@ -1,19 +1,25 @@
 """How long a scheduler believes in its leases: never longer than its store does."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mainspring.events import ManualClock
+from mainspring.jobstores.record import Run
 from mainspring.jobstores.sqlalchemy import SQLAlchemyJobStore
+from mainspring.jobstores.transitions import seal
 from mainspring.scheduler.background import BackgroundScheduler
-from mainspring.scheduler.port import Port, Ticket
+from mainspring.scheduler.keeper import Keeper
+from mainspring.scheduler.port import RECOVER_EVERY, Port, Ticket
+from mainspring.triggers.instants import to_micros
 
 from tests.scheduler.watching import START
 
 LEASE = 30.0
+NOW = to_micros(START)
 
 
 def work() -> None: ...
@@ -49,3 +55,41 @@ def test_a_lease_counts_from_the_time_that_the_store_was_given(
     deadline = Ticket(port, claim, None).deadline
     assert deadline is not None
     assert start + LEASE - 0.001 < deadline < start + LEASE + 0.001
+
+
+def test_a_lease_is_over_only_if_its_owner_could_have_extended_it_since(
+    tmp_path: Path, port: Port, clock: ManualClock
+) -> None:
+    """Nobody can write to the store, but it can be read: who only reads must not be the first to write then."""
+    other = SQLAlchemyJobStore(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
+    other.start(None, "default")
+    (record,) = other.read_all()
+    run = Run(7, "schedule", (NOW,), NOW, "claimed", owner=other.owner.name, lease_until=NOW, claimed_at=NOW)
+    other.write(
+        record.id, lambda found: seal(replace(found, next_run_time=None, state="ended", runs=(run,)), "s")
+    )
+
+    clock.advance(timedelta(minutes=1))
+    assert port.recover(clock.micros()) == [], "nothing is known of the time before the first write"
+    clock.advance(timedelta(minutes=1))
+    assert not port.must_recover(clock.micros() - 60_000_000 + RECOVER_EVERY - 1)
+    assert port.must_recover(clock.micros())
+    assert [found.run.run for found in port.recover(clock.micros())] == [7]
+    other.shutdown()
+
+
+def test_that_a_run_goes_on_which_others_have_recovered_is_said_once(
+    tmp_path: Path, port: Port, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    (claim,) = port.claim(clock.micros(), {"default": 1}).claims
+    port.tickets[claim.run.run] = Ticket(port, claim, None)
+    other = SQLAlchemyJobStore(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
+    other.start(None, "default")
+    assert len(other.recover(NOW + 60_000_000)) == 1
+    other.shutdown()
+    keeper = Keeper(port.engine)
+    for _ in range(3):
+        keeper._extend()
+    assert [record.message for record in caplog.records].count(
+        f'A run of job "{claim.record.id}" goes on here, but its lease was over and another scheduler has recovered it'
+    ) == 1
