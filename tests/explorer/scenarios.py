@@ -50,7 +50,7 @@ ALL = [
 ]
 
 QUICK = ALL
-QUICK_STATES = 4_000
+QUICK_STATES = 10_000
 """So many states of each in the tests: breadth first, so that short stories come first."""
 
 DEEP = [
@@ -58,4 +58,4 @@ DEEP = [
     Scenario("one-off, rerun, three crashes", recovery="rerun", crashes=3, horizon=6),
     *(replace(scenario, name=f"{scenario.name}, longer", horizon=scenario.horizon + 1) for scenario in ALL),
 ]
-DEEP_STATES = 1_500_000
+DEEP_STATES = 400_000
