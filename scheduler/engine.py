@@ -69,6 +69,7 @@ class Engine:
         # Replaced as a whole, under the lock, so that two threads that add stores do not lose one; read without it.
         self._ports_lock = Lock()
         self._ports: tuple[Port, ...] = ()
+        self._looked_at: Port | None = None
         self._windows: dict[str, ClaimWindow] = {}
         self._silent_executors: set[str] = set()
         # µs UTC until which the loop sleeps; None while it is looking (whoever changes something then has it look again).
@@ -94,10 +95,23 @@ class Engine:
             port.leaving = left
             self._drop_if_left(port)
 
+    def begin_look(self, port: Port) -> bool:
+        """The loop looks at a store, which may give it runs that have no ticket yet: until `end_look` it is not let go. False: it was."""
+        with self._ports_lock:
+            there = port in self._ports
+            self._looked_at = port if there else None
+        return there
+
+    def end_look(self, port: Port) -> None:
+        """The loop has looked: all that the store gave it has a ticket."""
+        with self._ports_lock:
+            self._looked_at = None
+        self._drop_if_left(port)
+
     def _drop_if_left(self, port: Port) -> None:
         left = port.leaving
         with self._ports_lock:
-            if left is None or port.tickets or port not in self._ports:
+            if left is None or port.tickets or port is self._looked_at or port not in self._ports:
                 return
             self._ports = tuple(other for other in self._ports if other is not port)
         left()

@@ -46,6 +46,8 @@ def run(engine: Engine) -> Loop:
     while not engine.stopping:  # this 'while' loop right here is the scheduler
         engine.begin_pass()
         for port in engine.ports():
+            if not engine.begin_look(port):
+                continue
             try:
                 yield from look_at(engine, port)
             except BaseException as exc:
@@ -53,6 +55,8 @@ def run(engine: Engine) -> Loop:
                     raise
                 # Whatever a store raises concerns that store: it is tried again later, and the others go on.
                 engine.store_failed(port, exc)
+            finally:
+                engine.end_look(port)
         yield Wait(engine.seconds_to_wait())
 
 
