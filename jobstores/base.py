@@ -118,7 +118,6 @@ class BaseJobStore(ABC):
         """Say whose claims these will be, and how many µs a lease lasts. Called before `start`, with a new owner each time."""
         self._owner = owner
         self._lease = lease
-        self._owned_records = None
 
     @property
     def owner(self) -> Owner:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from .base import BaseScheduler
 from .configuration import Settings
 from .drivers import drive
+from .engine import Engine
 from .errors import SchedulerNotRunningError
 from .loop import Loop
 from .wakeup import Wakeup
@@ -26,6 +27,14 @@ class ThreadDriven(BaseScheduler):
         super()._prepare_process()
         self._wakeup = Wakeup()
         self._thread = None
+
+    def _new_engine(self, paused: bool) -> Engine:
+        # One for each boot: the loop of an earlier one may be about still, behind a job that has shut down and started again in it,
+        # and would take the wake-ups of this one.
+        self._wakeup = Wakeup()
+        engine = super()._new_engine(paused)
+        engine._wake = self._wakeup.set
+        return engine
 
     def _wake(self) -> None:
         self._wakeup.set()

@@ -152,6 +152,8 @@ class Engine:
 
     def seconds_to_wait(self) -> float:
         """How long nothing is to be done, as far as is known now."""
+        if self.stopping:
+            return 0.0
         now = self.clock.micros()
         times = [time for port in self._ports if (time := port.next_time(self.may_claim)) is not None]
         until = min([*times, now + int(self.max_wait * 1_000_000)])

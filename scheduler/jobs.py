@@ -186,7 +186,7 @@ class JobMethods(AddingMethods):
         def prepare(record: Record, job: Job) -> Edit:
             clone = job._clone()
             clone.trigger = given.bind(self._now(engine), job_id)
-            plan = planning.added(clone.trigger, engine.clock.micros(), engine.random)
+            plan = planning.rescheduled(record, clone.trigger, engine.clock.micros(), engine.random)
             payload = port.store.pack(clone)
             revision, stamp = engine.random.getrandbits(63), engine.owner.stamp()
             return lambda current: edits.edit_schedule(
@@ -299,7 +299,7 @@ class JobMethods(AddingMethods):
         if not isinstance(time, planning.Undefined):
             return planning.moved(record, time)
         if rebuilt is not None:
-            return planning.added(clone.trigger, engine.clock.micros(), engine.random)
+            return planning.rescheduled(record, clone.trigger, engine.clock.micros(), engine.random)
         return None
 
     def _rebuilt(self, trigger: Any, trigger_args: dict[str, Any]) -> BaseTrigger:

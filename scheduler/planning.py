@@ -42,6 +42,24 @@ def added(
     return Plan(dispatch_time(trigger, first, random), first)
 
 
+def rescheduled(record: Record, trigger: BaseTrigger, now: int, random: Random) -> Plan:
+    """The schedule of a job that gets another trigger: from now on, and behind the fire times of its runs that go on.
+
+    So a job that reschedules itself is not run again for the very moment at which it runs.
+    """
+    plan = added(trigger, now, random)
+    latest = max(
+        (run.fire_times[-1] for run in record.runs if run.kind == "schedule" and run.state == "claimed"),
+        default=None,
+    )
+    if latest is None or plan.fire_time is None or plan.fire_time > latest or getattr(trigger, "one_off", False):
+        return plan
+    following = following_time(trigger, latest, now)
+    if following is None:
+        return Plan(None, None, "paused")
+    return Plan(dispatch_time(trigger, following, random), following)
+
+
 def paused(record: Record) -> Plan | None:
     """Paused, keeping the fire time. None: nothing changes (a parked job is not running anyway, and stays parked)."""
     if record.state in ("paused", "parked"):

@@ -74,12 +74,15 @@ class VirtualScheduler(BaseScheduler):
             raise SchedulerNotRunningError
         self._advancing = True
         try:
-            self._drive(self._loop, target)
+            while self._loop is not None and self._drive(self._loop, target):
+                pass  # a job has shut the scheduler down; if it has started it again, that loop goes on
         finally:
             self._advancing = False
+        if self._manual_clock.micros() < target:
+            self._manual_clock.advance(timedelta(microseconds=target - self._manual_clock.micros()))
 
-    def _drive(self, loop: Loop, target: int) -> None:
-        """Run the loop until it would wait beyond the target."""
+    def _drive(self, loop: Loop, target: int) -> bool:
+        """Run the loop until it would wait beyond the target. True if it has ended before."""
         clock = self._manual_clock
         answer: Any = None
         failure: BaseException | None = None
@@ -106,9 +109,11 @@ class VirtualScheduler(BaseScheduler):
                     clock.advance(timedelta(microseconds=min(until, target) - now))
                     self._woken = False  # the clock has woken us, too, and we are awake
                     if until > target:
-                        return
+                        return False
         except StopIteration:
-            self._loop = None  # a job has shut the scheduler down
+            if self._loop is loop:
+                self._loop = None
+            return True
 
     def _run(self, loop: Loop) -> None:
         # The first command is a wait of nothing: the loop begins when time is first advanced.
