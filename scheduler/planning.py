@@ -52,7 +52,12 @@ def rescheduled(record: Record, trigger: BaseTrigger, now: int, random: Random) 
         (run.fire_times[-1] for run in record.runs if run.kind == "schedule" and run.state == "claimed"),
         default=None,
     )
-    if latest is None or plan.fire_time is None or plan.fire_time > latest or getattr(trigger, "one_off", False):
+    if (
+        latest is None
+        or plan.fire_time is None
+        or plan.fire_time > latest
+        or getattr(trigger, "one_off", False)
+    ):
         return plan
     following = following_time(trigger, latest, now)
     if following is None:
