@@ -20,6 +20,7 @@ from .errors import (
     JobStoreError,
     StaleJobError,
     TransientJobError,
+    UnsupportedSerializationError,
 )
 from .job import Job
 from .record import ClaimResult, Decision, Outcome, Record, Run
@@ -38,4 +39,5 @@ __all__ = [
     "Run",
     "StaleJobError",
     "TransientJobError",
+    "UnsupportedSerializationError",
 ]

@@ -20,6 +20,7 @@ from .errors import (
     JobStoreError,
     StaleJobError,
     TransientJobError,
+    UnsupportedSerializationError,
 )
 from .job import Job
 from .owned import OwnedRecords
@@ -46,6 +47,7 @@ __all__ = [
     "JobStoreError",
     "StaleJobError",
     "TransientJobError",
+    "UnsupportedSerializationError",
 ]
 
 

@@ -16,26 +16,8 @@ import json
 from collections.abc import Iterable
 from json.encoder import encode_basestring
 
-
-class SerializationError(Exception):
-    """Base of everything that storing or restoring a payload raises, except UnresolvableReferenceError."""
-
-
-class UnsupportedSerializationError(SerializationError, TypeError, ValueError):
-    """A value cannot be stored so that it comes back equal in value and type.
-
-    `path` says where it is ("args[1]", "kwargs['x'][2]"), `type_name` what it is, `reason` why not, `remedy` what to do.
-    """
-
-    def __init__(self, path: str, type_name: str, reason: str, remedy: str) -> None:
-        super().__init__(path, type_name, reason, remedy)
-        self.path = path
-        self.type_name = type_name
-        self.reason = reason
-        self.remedy = remedy
-
-    def __str__(self) -> str:
-        return f"{self.path} (of type {self.type_name}) cannot be stored: {self.reason}. {self.remedy}"
+from .errors import SerializationError as SerializationError
+from .errors import UnsupportedSerializationError as UnsupportedSerializationError
 
 
 class EnvelopeError(SerializationError, ValueError):

@@ -56,6 +56,27 @@ class JobRestoreError(ValueError):
     """This process cannot make the job of a record: its function, arguments or trigger do not come back."""
 
 
+class SerializationError(Exception):
+    """Base of everything that storing or restoring a payload raises, except UnresolvableReferenceError."""
+
+
+class UnsupportedSerializationError(SerializationError, TypeError, ValueError):
+    """A value cannot be stored so that it comes back equal in value and type.
+
+    `path` says where it is ("args[1]", "kwargs['x'][2]"), `type_name` what it is, `reason` why not, `remedy` what to do.
+    """
+
+    def __init__(self, path: str, type_name: str, reason: str, remedy: str) -> None:
+        super().__init__(path, type_name, reason, remedy)
+        self.path = path
+        self.type_name = type_name
+        self.reason = reason
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.path} (of type {self.type_name}) cannot be stored: {self.reason}. {self.remedy}"
+
+
 def described(exc: BaseException) -> str:
     """An exception as one line for a reason or a message. Its `__str__` is its author's code, and may raise, too."""
     try:

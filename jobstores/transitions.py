@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Final, Literal
 
 from .record import (
+    FORMAT_VERSION,
     MAX_LOST_RUNS,
     Decision,
     Due,
@@ -219,7 +220,10 @@ def recover(
     Not by the run's own boot (its keeper may still extend it), and only if `over_at` (`now` if that is None) is `patience` µs after the
     lease's end, unless the owner is known to be gone. What is done with a run stands in the run itself, copied there when it was
     claimed, so that it needs neither payload nor executor. A one-off that is lost is parked; so is a job whose run was recovered too often.
+    A record of a later version is left to those who know what is right for its runs.
     """
+    if record.version > FORMAT_VERSION:
+        return None, []
     runs: list[Run] = []
     found: list[tuple[Run, bool]] = []
     given_up: Run | None = None

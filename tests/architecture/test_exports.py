@@ -32,3 +32,9 @@ def test_what_is_exported_exists(name: str) -> None:
     exported = getattr(module, "__all__", [])
     assert [entry for entry in exported if not hasattr(module, entry)] == []
     assert len(exported) == len(set(exported))
+
+
+def test_the_errors_of_job_stores_are_where_people_look_for_them() -> None:
+    rooms = [importlib.import_module(f"mainspring.jobstores{module}") for module in ("", ".base", ".errors")]
+    for name in ("StaleJobError", "JobStoreError", "UnsupportedSerializationError"):
+        assert len({getattr(room, name) for room in rooms}) == 1

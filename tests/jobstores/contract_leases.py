@@ -8,7 +8,7 @@ import pytest
 from mainspring.jobstores import edits
 from mainspring.jobstores.base import BaseJobStore
 from mainspring.jobstores.owner import Owner
-from mainspring.jobstores.record import MAX_LOST_RUNS, Record, RunKey
+from mainspring.jobstores.record import FORMAT_VERSION, MAX_LOST_RUNS, Record, RunKey
 from mainspring.jobstores.transitions import RECOVERY_MARGIN
 
 from tests.jobstores.contract_base import NewStore, OpenStore, StoreFixtures
@@ -112,6 +112,15 @@ class LeaseContract(StoreFixtures):
         assert (record.runs, record.state) == ((recovered.run,), "active")
         assert record.wake_at == micros(3600)
         assert elsewhere.recover(LAPSED * 2) == []
+
+    def test_a_record_of_a_later_version_is_left_to_those_who_know_it(
+        self, store: BaseJobStore, elsewhere: BaseJobStore
+    ) -> None:
+        insert(store, new_job("new", 0, every(3600)), new_job("old", 0, every(3600)))
+        assert len(claim(store).claims) == 2
+        store.write("new", lambda record: replace(record, version=FORMAT_VERSION + 1, stamp="x"))
+        assert [found.record.id for found in elsewhere.recover(LAPSED)] == ["old"]
+        assert record_of(store, "new").stamp == "x"
 
     @pytest.mark.usefixtures("leases")
     def test_the_runs_own_boot_does_not_recover_it(self, store: BaseJobStore) -> None:
