@@ -84,6 +84,8 @@ class BaseScheduler(CareMethods):
         # Guards the dicts of executors and stores, the pending jobs and changes of state. Never held while a plug-in, a listener or a
         # step on a store runs.
         self._lock = threading.RLock()
+        # Held while stores are opened or closed: a start waits for the end of the shutdown before it, which may be in a keeper's thread.
+        self._doors = threading.RLock()
         self._pid = os.getpid()
         self._engine: Engine | None = None
         self._keeper: Keeper | None = None
@@ -152,7 +154,8 @@ class BaseScheduler(CareMethods):
             engine = self._engine = self._new_engine(paused)
             self._closed.clear()
         try:
-            self._start_parts(engine)
+            with self._doors:
+                self._start_parts(engine)
             added = self._begin(STATE_PAUSED if paused else STATE_RUNNING)
         except BaseException:
             self._stop_parts(engine, wait=False)
@@ -257,12 +260,14 @@ class BaseScheduler(CareMethods):
                 self._logger.exception('Ends of runs cannot be written to job store "%s"', port.alias)
 
         def close() -> None:
+            with self._doors:
+                # Another engine: the scheduler was started again meanwhile, and its stores are in use.
+                if self._engine in (None, engine):
+                    for port in engine.ports():
+                        self._close(port.alias, port.store)
             with self._lock:
-                again = self._engine is not None and self._engine is not engine
-            if not again:  # else the scheduler was started again meanwhile, and its stores are in use
-                for port in engine.ports():
-                    self._close(port.alias, port.store)
-                self._closed.set()
+                if self._engine in (None, engine):
+                    self._closed.set()
 
         if engine.submitting or any(port.tickets for port in engine.ports()):
             (keeper or Keeper(engine)).see_to_the_rest(close)

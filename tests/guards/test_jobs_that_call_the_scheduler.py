@@ -1,5 +1,6 @@
 """Jobs that call the scheduler that runs them: shut it down, remove or change themselves, add others."""
 
+import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
@@ -85,6 +86,14 @@ def clock_of(scheduler: BaseScheduler) -> ManualClock:
     return clock
 
 
+def join_the_keepers() -> None:
+    """Wait until what a shutdown has left to be seen to is written."""
+    for thread in threading.enumerate():
+        if thread.name == "mainspring-keeper":
+            thread.join(TIMEOUT)
+            assert not thread.is_alive()
+
+
 # -- shutdown ------------------------------------------------------------------------------------------------------
 
 
@@ -105,7 +114,7 @@ def test_a_job_that_shuts_its_scheduler_down(scheduler: BackgroundScheduler, wai
         scheduler.shutdown()
     # Its end was written, though the scheduler was stopped by then: else there would be no room for the next run.
     HOOKS["x"] = nothing
-    assert scheduler._closed.wait(TIMEOUT)
+    join_the_keepers()
     with started(scheduler):
         clock_of(scheduler).advance(MINUTE)
         heard.wait(EVENT_JOB_EXECUTED, "x", 2)
@@ -180,7 +189,7 @@ def test_a_job_that_runs_inline_and_shuts_down_leaves_the_rest_of_its_batch_for_
     scheduler.advance(MINUTE)
     assert heard.seconds("0") == [1]
     assert not heard.of(EVENT_JOB_SUBMIT_FAILED)
-    assert scheduler._closed.wait(TIMEOUT)
+    join_the_keepers()
     with started(scheduler):
         scheduler.advance(MINUTE)
         assert [heard.seconds(f"{number}") for number in range(4)] == [[1], [1], [1], [1]]
