@@ -33,6 +33,9 @@ from .record import (
 RECOVERY_MARGIN: Final = 5_000_000
 """µs after the end of a lease before anybody but the dead owner's own host recovers it: clocks differ that much."""
 
+RERUN_SPREAD: Final = 1_000_000
+"""µs over which runs are spread when they are recovered again; twice that the next time, and so on."""
+
 
 def seal(record: Record, stamp: str) -> Record | Literal[Written.DELETED]:
     """The end of every write: the stamp, `wake_at`, and the rule that an ended record without open runs goes."""
@@ -240,7 +243,7 @@ def recover(
                 run,
                 kind="rerun",
                 state="waiting",
-                due=now,
+                due=_again_at(run, now),
                 owner=None,
                 lease_until=None,
                 claimed_at=None,
@@ -274,6 +277,15 @@ def recover(
     written = seal(capped(after), stamp)
     reported = written if isinstance(written, Record) else after
     return written, [RecoveredRun(reported, run, parks and lost) for run, lost in found]
+
+
+def _again_at(run: Run, now: int) -> int:
+    """When a run whose owner died is due again: at once, but the second time at a moment of its own (its id is random).
+
+    One of the runs that a process left may be what has killed it, and will do so again. Those that were beside it must not start beside it
+    each time, or they would be given up together.
+    """
+    return now + run.run % (RERUN_SPREAD * run.recovered) if run.recovered else now
 
 
 # -- parts ----------------------------------------------------------------------------------------------------------

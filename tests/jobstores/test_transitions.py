@@ -374,7 +374,9 @@ def test_a_run_to_be_run_again_waits_with_the_next_attempt() -> None:
     run = claimed(owner=OTHER, recovery="rerun", max_recoveries=2, recovered=1, attempt=4, more=True)
     for before in (new_record(run), ended(run)):
         after, found = recover(before)
-        again = waiting(7, due=OVER, recovery="rerun", max_recoveries=2, recovered=2, attempt=5, more=True)
+        again = waiting(
+            7, due=OVER + 7, recovery="rerun", max_recoveries=2, recovered=2, attempt=5, more=True
+        )
         assert written(before, after, "runs").runs == (again,)
         assert [(entry.run, entry.parked) for entry in found] == [(again, False)]
     after, _ = recover(paused(run))
