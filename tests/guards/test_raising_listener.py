@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from mainspring.events import (
-    EVENT_ALL,
+    EVENT_JOB_ADDED,
     EVENT_JOB_ERROR,
     EVENT_JOB_EXECUTED,
     EVENT_JOB_SUBMITTED,
@@ -46,7 +46,7 @@ def test_everything_goes_on_when_every_event_meets_one_that_raises(caplog: pytes
         scheduler.remove_all_jobs()
     assert heard.seconds("x") == [60, 120, 180]
     assert heard.seconds("y", EVENT_JOB_ERROR) == [60, 120, 180]
-    assert heard.codes()[0] == EVENT_SCHEDULER_STARTED
+    assert heard.of(EVENT_SCHEDULER_STARTED)
     assert heard.codes()[-1] == EVENT_SCHEDULER_SHUTDOWN
     assert caplog.text.count("Error notifying listener") == len(heard.events)
 
@@ -76,14 +76,15 @@ def test_in_the_threads_of_the_scheduler_whatever_it_raises(error: BaseException
 def test_a_listener_that_is_removed_or_added_by_one() -> None:
     scheduler = virtual()
     calls: list[int] = []
+    heard: list[Any] = []
 
     def once(event: Any) -> None:
         calls.append(event.code)
         scheduler.remove_listener(once)
-        scheduler.add_listener(calls.append, EVENT_ALL)
+        scheduler.add_listener(heard.append)
 
-    scheduler.add_listener(once)
+    scheduler.add_listener(once, EVENT_SCHEDULER_STARTED)
     with started(scheduler):
         scheduler.add_job(nothing, "interval", minutes=1)
     assert calls[0] == EVENT_SCHEDULER_STARTED
-    assert len(calls) == 3
+    assert [event.code for event in heard] == [EVENT_JOB_ADDED, EVENT_SCHEDULER_SHUTDOWN]
