@@ -371,7 +371,7 @@ def test_who_recovers_what(row: tuple[Run, int, tuple[str, ...], bool]) -> None:
 
 
 def test_a_run_to_be_run_again_waits_with_the_next_attempt() -> None:
-    run = claimed(owner=OTHER, recovery="rerun", max_recoveries=2, recovered=1, attempt=4, more=True)
+    run = claimed(owner=OTHER, recovery="rerun", max_recoveries=2, attempt=4, more=True)
     for before in (new_record(run), ended(run)):
         after, found = recover(before)
         again = waiting(
