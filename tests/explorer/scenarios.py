@@ -50,7 +50,7 @@ ALL = [
 ]
 
 QUICK = ALL
-QUICK_STATES = 10_000
+QUICK_STATES = 6_000
 """So many states of each in the tests: breadth first, so that short stories come first."""
 
 DEEP = [

@@ -370,13 +370,16 @@ def test_who_recovers_what(row: tuple[Run, int, tuple[str, ...], bool]) -> None:
         assert (after, found) == (None, [])
 
 
-def test_a_run_to_be_run_again_waits_with_the_next_attempt() -> None:
-    run = claimed(owner=OTHER, recovery="rerun", max_recoveries=2, attempt=4, more=True)
+# so often recovered before -> when it is due again
+@pytest.mark.parametrize(
+    ("recovered", "due"), [(0, OVER), (1, OVER + 7)], ids=["at once", "at its own moment"]
+)
+def test_a_run_to_be_run_again_waits_with_the_next_attempt(recovered: int, due: int) -> None:
+    options: dict[str, Any] = {"recovery": "rerun", "max_recoveries": 2, "more": True}
+    run = claimed(owner=OTHER, recovered=recovered, attempt=4, **options)
+    again = waiting(7, due=due, recovered=recovered + 1, attempt=5, **options)
     for before in (new_record(run), ended(run)):
         after, found = recover(before)
-        again = waiting(
-            7, due=OVER + 7, recovery="rerun", max_recoveries=2, recovered=2, attempt=5, more=True
-        )
         assert written(before, after, "runs").runs == (again,)
         assert [(entry.run, entry.parked) for entry in found] == [(again, False)]
     after, _ = recover(paused(run))
