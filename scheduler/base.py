@@ -12,7 +12,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from datetime import tzinfo
 from functools import partial
-from typing import Any, ClassVar, Final, TypeVar
+from typing import Any, ClassVar, Final
 
 from ..events import (
     EVENT_ALL,
@@ -34,7 +34,15 @@ from ..executors.shutdown import inside_shutdown
 from ..jobstores.base import BaseJobStore
 from ..jobstores.job import Job
 from .care import CareMethods
-from .configuration import DEFAULT_PREFIX, Settings, build_executor, build_jobstore, read_settings
+from .configuration import (
+    DEFAULT_PREFIX,
+    Settings,
+    build_executor,
+    build_jobstore,
+    read_settings,
+    specification,
+    without,
+)
 from .engine import Engine
 from .errors import ForkedSchedulerError, SchedulerAlreadyRunningError, SchedulerNotRunningError
 from .keeper import Keeper
@@ -44,8 +52,6 @@ from .plugins import load_plugin
 from .port import Port
 
 __all__ = ["STATE_PAUSED", "STATE_RUNNING", "STATE_STOPPED", "BaseScheduler", "undefined"]
-
-P = TypeVar("P")
 
 STATE_STOPPED: Final = 0
 """The scheduler does nothing; jobs that are added wait for its start."""
@@ -116,8 +122,8 @@ class BaseScheduler(CareMethods):
             self._settings: Settings = settings
             self._logger = self._listeners.logger = settings.logger
             # What the last configuration brought goes; what was added one by one stays.
-            self._executors = {**_without(self._executors, self._configured[0]), **executors}
-            self._jobstores = {**_without(self._jobstores, self._configured[1]), **jobstores}
+            self._executors = {**without(self._executors, self._configured[0]), **executors}
+            self._jobstores = {**without(self._jobstores, self._configured[1]), **jobstores}
             self._configured = (set(executors), set(jobstores))
 
     def _settle_options(self, settings: Settings) -> None:
@@ -154,6 +160,7 @@ class BaseScheduler(CareMethods):
             engine = self._engine = self._new_engine(paused)
             self._closed.clear()
         try:
+            self._add_defaults()
             with self._doors:
                 self._start_parts(engine)
             added = self._begin(STATE_PAUSED if paused else STATE_RUNNING)
@@ -192,13 +199,22 @@ class BaseScheduler(CareMethods):
             paused=paused,
         )
 
-    def _start_parts(self, engine: Engine) -> None:
-        """Start the executors and the stores, the default ones added if nobody else is called that."""
+    def _add_defaults(self) -> None:
+        """Add an executor and a store by the name "default", where nobody else is called that."""
+        added: list[int] = []
         with self._lock:
             if "default" not in self._executors:
                 self._executors["default"] = load_plugin("executors", self.default_executor)()
+                added.append(EVENT_EXECUTOR_ADDED)
             if "default" not in self._jobstores:
                 self._jobstores["default"] = load_plugin("jobstores", "memory")()
+                added.append(EVENT_JOBSTORE_ADDED)
+        for code in added:
+            self._dispatch_event(SchedulerEvent(code, "default"))
+
+    def _start_parts(self, engine: Engine) -> None:
+        """Start the executors and the stores."""
+        with self._lock:
             executors, jobstores = dict(self._executors), dict(self._jobstores)
         for alias, executor in executors.items():
             executor.start(self, alias)
@@ -231,9 +247,8 @@ class BaseScheduler(CareMethods):
             self.state = STATE_STOPPED
         self.clock.unsubscribe(self.wakeup)
         engine.stopping = True  # read before every claim; a claim that is on its way is submitted to its end
-        with (
-            inside_shutdown()
-        ):  # a job that calls this is not waited for, by this shutdown or by another scheduler's
+        # A job that calls this is not waited for, by this shutdown or by another scheduler's.
+        with inside_shutdown():
             self._wake()
             self._join()
             self._stop_parts(engine, wait)
@@ -340,7 +355,7 @@ class BaseScheduler(CareMethods):
         Raises ValueError if the alias is taken.
         """
         self._check_process()
-        built = build_executor(alias, _specification(executor, executor_opts))
+        built = build_executor(alias, specification(executor, executor_opts))
         with self._lock:
             if alias in self._executors:
                 raise ValueError(f'This scheduler already has an executor by the alias of "{alias}"')
@@ -373,7 +388,7 @@ class BaseScheduler(CareMethods):
     def add_jobstore(self, jobstore: Any, alias: str = "default", **jobstore_opts: Any) -> None:
         """Add a job store: an instance, or a plug-in's name with its arguments. Raises ValueError if the alias is taken."""
         self._check_process()
-        built = build_jobstore(alias, _specification(jobstore, jobstore_opts))
+        built = build_jobstore(alias, specification(jobstore, jobstore_opts))
         with self._lock:
             if alias in self._jobstores:
                 raise ValueError(f'This scheduler already has a job store by the alias of "{alias}"')
@@ -428,21 +443,6 @@ class BaseScheduler(CareMethods):
             "Schedulers cannot be serialized. Ensure that you are not passing a scheduler instance as an argument to a job, or scheduling an "
             "instance method where the instance contains a scheduler as an attribute"
         )
-
-
-def _specification(plugin: Any, options: dict[str, Any]) -> Any:
-    """What was given to add an executor or a store with, as a configuration would have it."""
-    if isinstance(plugin, str):
-        return {**options, "type": plugin}
-    if options:
-        raise TypeError(
-            f"{sorted(options)[0]!r} was given beside {plugin!r}, which is made already: give it to its constructor"
-        )
-    return plugin
-
-
-def _without(registry: dict[str, P], aliases: set[str]) -> dict[str, P]:
-    return {alias: plugin for alias, plugin in registry.items() if alias not in aliases}
 
 
 def _nothing() -> None:

@@ -6,12 +6,12 @@ to the arguments of each executor and job store, and builds none of them; the ca
 
 import logging
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from random import Random
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from ..events.clock import Clock, SystemClock
 from ..executors.base import BaseExecutor
@@ -20,6 +20,8 @@ from ..jobstores.references import resolve_reference
 from ..triggers.zones import as_zone
 from .coercion import as_bool, as_choice, as_count, as_instance, as_optional_seconds, as_seconds, as_written
 from .plugins import NOUNS, PACKAGE, arguments_of, load_plugin, refuse_unknown
+
+P = TypeVar("P")
 
 DEFAULT_PREFIX = f"{PACKAGE}."
 # A file that was written for APScheduler is understood as it stands.
@@ -96,6 +98,25 @@ def build_jobstore(alias: str, spec: Any) -> BaseJobStore:
     """Make the job store that *spec* describes: an instance, or a mapping as for :func:`build_executor`."""
     store: BaseJobStore = _build("jobstores", alias, spec)
     return store
+
+
+def specification(plugin: Any, options: Mapping[str, Any]) -> Any:
+    """What *plugin* and the options given beside it are in a configuration: a plug-in's name becomes a mapping with ``type``.
+
+    :raises TypeError: there are options beside something that is made already
+    """
+    if isinstance(plugin, str):
+        return {**options, "type": plugin}
+    if options:
+        raise TypeError(
+            f"{sorted(options)[0]!r} was given beside {plugin!r}, which is made already: give it to its constructor"
+        )
+    return plugin
+
+
+def without(registry: Mapping[str, P], aliases: Container[str]) -> dict[str, P]:
+    """*registry* without these *aliases*."""
+    return {alias: plugin for alias, plugin in registry.items() if alias not in aliases}
 
 
 # --- reading -------------------------------------------------------------------------------------------------------
