@@ -80,6 +80,8 @@ class BaseScheduler(CareMethods):
         # Asked several times for each run: without a call in between.
         self._wants, self._dispatch_event = self._listeners.wants, self._listeners.publish
         self._executors: dict[str, BaseExecutor] = {}
+        self._starting: set[str] = set()
+        """Aliases of executors that are being added."""
         self._jobstores: dict[str, BaseJobStore] = {}
         self._pending = {}
         self._configured: tuple[set[str], set[str]] = (set(), set())
@@ -357,19 +359,21 @@ class BaseScheduler(CareMethods):
         self._check_process()
         built = build_executor(alias, specification(executor, executor_opts))
         with self._lock:
-            if alias in self._executors:
+            if alias in self._executors or alias in self._starting:
                 raise ValueError(f'This scheduler already has an executor by the alias of "{alias}"')
-            self._executors[alias] = built
-            running = self._engine is not None
-        if running:
-            try:
+            self._starting.add(alias)
+            engine = self._engine
+        try:
+            if engine is not None:
                 built.start(self, alias)
-            except BaseException:
-                with self._lock:
-                    self._executors.pop(alias, None)
-                raise
+            with self._lock:
+                self._executors[alias] = built  # only now, or the loop might find it before it is started
+        finally:
+            with self._lock:
+                self._starting.discard(alias)
         self._dispatch_event(SchedulerEvent(EVENT_EXECUTOR_ADDED, alias))
-        self.wakeup()
+        if engine is not None:
+            engine.known_executor(alias)
 
     def remove_executor(self, alias: str, shutdown: bool = True) -> None:
         """Remove an executor, and shut it down; its jobs wait until somebody has one of that name. Raises KeyError if it is unknown."""

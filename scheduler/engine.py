@@ -337,6 +337,12 @@ class Engine:
             port.unknown_executors.add(alias)
             self.reports.unknown_executor(port.alias, alias)
 
+    def known_executor(self, alias: str) -> None:
+        """An executor was added: its jobs may be due, and if it goes again, that is said again."""
+        for port in self._ports:
+            port.unknown_executors.discard(alias)
+        self.look_again()
+
     # -- stores that fail ------------------------------------------------------------------------------------------
 
     def store_failed(self, port: Port, exc: BaseException) -> None:
