@@ -196,6 +196,6 @@ def upcoming(job: Job) -> str:
 if __name__ == "__main__":
     # A job is stored by its function's name. As "__main__" that would be found by no program but this one; under the
     # file's own name every program can run it that has this folder on its path.
-    import schedule_factory
+    from importlib import import_module
 
-    schedule_factory.main()
+    import_module("schedule_factory").main()

@@ -33,7 +33,7 @@ def main() -> None:
         if event.exception is not None:
             say(f"{event.job_id}: {event.exception!r}")
         else:
-            pid, thread = event.retval  # type: ignore[misc]
+            pid, thread = event.retval
             which = "this process" if pid == os.getpid() else "another process"
             say(f"{event.job_id}: {which}, thread {thread}")
 
