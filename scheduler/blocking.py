@@ -54,6 +54,10 @@ class BlockingScheduler(ThreadDriven):
 
     front_end_options: ClassVar[frozenset[str]] = frozenset({"daemon", "daemonic"})
 
+    def _prepare_process(self) -> None:
+        super()._prepare_process()
+        self._over = threading.Event()
+
     def _settle_options(self, settings: Settings) -> None:
         """`daemon` means nothing here; it is accepted because programs change from one scheduler to the other."""
 
@@ -62,6 +66,22 @@ class BlockingScheduler(ThreadDriven):
         self._signalled: str | None = None
         with self._signals():
             super().start(paused)
+
+    def shutdown(self, wait: bool = True) -> None:
+        """Stop, see `BaseScheduler.shutdown`. `start()` returns when this is done, in whatever thread: often the program ends then."""
+        over = self._over
+        try:
+            super().shutdown(wait)
+        except SchedulerNotRunningError:
+            raise  # it has ended, or another thread is at it
+        except BaseException:
+            over.set()
+            raise
+        over.set()
+
+    def _new_engine(self, paused: bool) -> Engine:
+        self._over = threading.Event()  # of this run: a listener of its shutdown may start the next one
+        return super()._new_engine(paused)
 
     def _run(self, loop: Loop) -> None:
         self._ended = threading.Event()
@@ -103,6 +123,7 @@ class BlockingScheduler(ThreadDriven):
                 with suppress(SchedulerNotRunningError):  # a job has called shutdown() at the same time
                     self.shutdown()
             self._closed.wait()
+            self._over.wait()
         finally:
             if not self._signalled:
                 for each, handler in previous.items():

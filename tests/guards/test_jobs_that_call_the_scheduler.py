@@ -238,6 +238,36 @@ def test_a_blocking_scheduler_ends_when_a_job_shuts_it_down(executor: str, wait:
     assert not heard.of(EVENT_JOB_ERROR)
 
 
+@pytest.mark.parametrize("wait", [True, False])
+def test_a_blocking_scheduler_returns_when_its_shutdown_is_done_in_another_thread(wait: bool) -> None:
+    """The program ends behind `start()`: what the shutdown had still to do, and to tell, would not be done."""
+    scheduler = BlockingScheduler()
+    returned = Event()
+    returned_before: list[bool] = []
+    scheduler.add_listener(lambda event: returned_before.append(returned.wait(0.3)), EVENT_SCHEDULER_SHUTDOWN)
+    scheduler.add_job(lambda: scheduler.shutdown(wait=wait))
+    within_time(scheduler.start)
+    returned.set()
+    assert returned_before == [False]
+
+
+def test_a_blocking_scheduler_that_a_listener_of_its_shutdown_starts_again() -> None:
+    scheduler = BlockingScheduler()
+    starts: list[None] = []
+
+    def again(event: object) -> None:
+        if len(starts) < 2:
+            starts.append(None)
+            scheduler.add_job(scheduler.shutdown, kwargs={"wait": False})
+            scheduler.start()
+
+    scheduler.add_listener(again, EVENT_SCHEDULER_SHUTDOWN)
+    scheduler.add_job(scheduler.shutdown, kwargs={"wait": False})
+    within_time(scheduler.start)
+    assert len(starts) == 2
+    assert not scheduler.running
+
+
 # -- the job itself --------------------------------------------------------------------------------------------------
 
 
