@@ -227,8 +227,7 @@ class BaseScheduler(CareMethods):
         """Start a store, and have the engine look at it."""
         store.own(engine.owner, int(engine.lease * 1_000_000))
         store.start(self, alias)
-        with self._lock:
-            engine.add_port(Port(engine, alias, store))
+        engine.add_port(Port(engine, alias, store))
         if store.shared:
             with self._lock:
                 if self._keeper is None:
