@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
+from types import FrameType
 from typing import Any
 
 from ..events import SystemClock
@@ -19,11 +20,16 @@ ORPHANED = (
 
 def main(connection: Connection, initializer: Callable[..., Any] | None, initargs: Sequence[Any]) -> None:
     """The life of a worker process: READY, or UNFIT and the error of the initializer; then requests, until None comes."""
-    # Ctrl-C goes to the whole foreground process group. The parent shuts down in order, and ends this process when its
-    # run is done. The parent has blocked the signal, so that none comes before this line.
+    # Ctrl-C goes to the whole foreground process group, and a service manager's SIGTERM to all processes of the service.
+    # The parent shuts down in order, and ends this process when its run is done. It has blocked both signals, so that none
+    # comes before these lines.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A handler, and not SIG_IGN, which programs that a job starts would inherit; nor may its forked children keep it.
+    signal.signal(signal.SIGTERM, _leave_it_to_the_parent)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_end_on_sigterm)
     if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
     requests: SimpleQueue[Request | None] = SimpleQueue()
     threading.Thread(
         target=_receive, args=(connection, requests), name="mainspring-pipe", daemon=True
@@ -42,6 +48,16 @@ def main(connection: Connection, initializer: Callable[..., Any] | None, initarg
     clock = SystemClock()
     while (request := requests.get()) is not None:
         serve(request, clock, tell)
+
+
+def _leave_it_to_the_parent(number: int, frame: FrameType | None) -> None:
+    pass
+
+
+def _end_on_sigterm() -> None:
+    """In a process that a job forks: it is ended by SIGTERM, as any other."""
+    if signal.getsignal(signal.SIGTERM) is _leave_it_to_the_parent:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _receive(connection: Connection, requests: "SimpleQueue[Request | None]") -> None:

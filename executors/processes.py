@@ -148,7 +148,7 @@ class _Process:
             if _exiting.is_set():
                 _stop_here()
             try:
-                _block_ctrl_c()
+                _block_signals()
                 self._pipe, theirs = pool._context.Pipe()
                 self._process = pool._context.Process(target=child.main, args=(theirs, *args), name=name)
                 self._process.start()
@@ -269,11 +269,11 @@ _alive: set[_Process] = set()
 _exiting = threading.Event()
 
 
-def _block_ctrl_c() -> None:
-    """Have this thread, and so the processes that it starts, not see SIGINT; the main thread handles it. See child.main."""
+def _block_signals() -> None:
+    """Have this thread, and so the processes that it starts, not see SIGINT and SIGTERM; the main thread does. See child.main."""
     if hasattr(signal, "pthread_sigmask"):
         resource_tracker.ensure_running()  # else the first process would start it, which unblocks the signal
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
 
 
 def _stop_here() -> None:

@@ -202,6 +202,16 @@ def sleep_for_ever(path: str) -> None:
         time.sleep(60)
 
 
+def sigterm_oneself() -> int:
+    """Send SIGTERM to this process, which goes on; then to a forked one. Returns the signal that ended that."""
+    os.kill(os.getpid(), signal.SIGTERM)
+    child = os.fork()
+    if not child:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) * -1
+
+
 def sigint_disposition() -> tuple[bool, bool]:
     """Whether SIGINT is ignored here, and whether it is blocked."""
     blocked = signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])

@@ -320,6 +320,15 @@ def test_processes_ignore_ctrl_c(start: Start, scheduler: FakeScheduler) -> None
     assert scheduler.outcome().retval == (True, False)
 
 
+def test_processes_leave_sigterm_to_their_parent(start: Start, scheduler: FakeScheduler) -> None:
+    """A service manager sends it to every process of the service; a program that a job forks is ended by it all the same."""
+    executor = start(1)
+    submit(executor, fakes.sigterm_oneself)
+    assert scheduler.outcome().retval == signal.SIGTERM, "how the forked child ended"
+    submit(executor, fakes.add, 1)
+    assert scheduler.outcome().retval == 1
+
+
 def test_a_job_that_raises_keyboard_interrupt(start: Start, scheduler: FakeScheduler) -> None:
     executor = start()
     submit(executor, fakes.interrupt)
