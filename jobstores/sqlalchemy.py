@@ -356,7 +356,17 @@ def _created(url: str | sa.URL | None, options: Mapping[str, Any]) -> sa.Engine:
     """The store's own engine."""
     if not url:
         raise ValueError("SQLAlchemyJobStore needs a url ('sqlite:///jobs.sqlite') or an engine")
-    url = sa.make_url(url)
+    try:
+        url = sa.make_url(url)
+    except sa.exc.ArgumentError as error:
+        if not isinstance(url, str):
+            raise TypeError(
+                f"url must be text or an SQLAlchemy URL, got {type(url).__name__}: {url!r}"
+            ) from error
+        # Not what was given: it may have a password in it.
+        raise ValueError(
+            "url is not understood: expected 'sqlite:///jobs.sqlite' (relative to the current folder) or 'sqlite:////var/lib/jobs.sqlite'"
+        ) from error
     # Before SQLAlchemy looks for a driver: of a server that is not supported, one need not be installed.
     return _checked(sa.create_engine(url, **_dialect(url).engine_arguments(url, options)))
 

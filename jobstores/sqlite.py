@@ -82,6 +82,7 @@ class SQLite(Dialect):
         """Turn the write-ahead log on. It is a property of the file: with an engine of the caller's, the file is his, too."""
         if not self.shared:
             return
+        self._check_folder()
         with self.reading() as connection:
             pragma = "PRAGMA journal_mode=WAL" if self._owned else "PRAGMA journal_mode"
             mode = connection.exec_driver_sql(pragma).scalar()
@@ -91,6 +92,13 @@ class SQLite(Dialect):
                 self._engine.url.database,
                 mode,
             )
+
+    def _check_folder(self) -> None:
+        """SQLite makes a file, but no folder; of its own it says only that it is unable to open the file."""
+        database = self._engine.url.database or ""
+        folder = os.path.dirname(os.path.abspath(database))
+        if self._owned and not database.startswith("file:") and not os.path.isdir(folder):
+            raise sqlite3.OperationalError(f"unable to open database file: there is no folder {folder}")
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:

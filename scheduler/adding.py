@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from logging import INFO
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ..events import EVENT_JOB_ADDED, JobEvent
 from ..jobstores.errors import ConflictingIdError
@@ -20,6 +20,18 @@ if TYPE_CHECKING:
     from .engine import Engine
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+ARGUMENTS: Final = (
+    "args",
+    "kwargs",
+    "id",
+    "name",
+    "next_run_time",
+    "jobstore",
+    "executor",
+    "replace_existing",
+)
+"""What `add_job` takes beside what can stand in `job_defaults`: offered to whoever has misspelt one."""
 
 
 class AddingMethods(InsertingMethods):
@@ -187,12 +199,14 @@ class AddingMethods(InsertingMethods):
     def _trigger(self, trigger: Any, trigger_args: Mapping[str, Any]) -> BaseTrigger:
         """A trigger of what a caller gave for one."""
         if isinstance(trigger, str):
-            return create_trigger(trigger, self.timezone, trigger_args)
+            return create_trigger(
+                trigger, self.timezone, trigger_args, (*ARGUMENTS, *self._settings.job_defaults)
+            )
         if trigger is None:
             refuse_unknown(
                 trigger_args,
-                (*self._settings.job_defaults, "next_run_time", "executor", "jobstore"),
-                "argument of add_job()",
+                (*ARGUMENTS, *self._settings.job_defaults),
+                'argument (there is no trigger, such as trigger="interval", which could have arguments)',
             )
             return DateTrigger(timezone=self.timezone)
         if not isinstance(trigger, BaseTrigger):

@@ -60,8 +60,12 @@ def load_plugin(kind: str, name: str) -> type:
     return found
 
 
-def create_trigger(name: str, timezone: tzinfo, args: Mapping[str, Any]) -> BaseTrigger:
+def create_trigger(
+    name: str, timezone: tzinfo, args: Mapping[str, Any], beside: Iterable[str] = ()
+) -> BaseTrigger:
     """Build the trigger registered as *name* from *args*; *timezone* is used unless *args* bring one.
+
+    *beside* are the names of other things that the caller takes in the same call: a misspelt one of them arrives here.
 
     :raises LookupError, ImportError: as :func:`load_plugin`
     :raises TypeError: an argument that this trigger does not have; the message gives the nearest one
@@ -69,7 +73,7 @@ def create_trigger(name: str, timezone: tzinfo, args: Mapping[str, Any]) -> Base
     cls = load_plugin("triggers", name)
     known, anything = arguments_of(cls)
     if not anything and not known.keys() >= args.keys():
-        refuse_unknown(args, known, f'argument of the trigger "{name}"')
+        refuse_unknown(args, known, f'argument of the trigger "{name}"', beside)
     if "timezone" not in args and "timezone" in known:
         args = {**args, "timezone": timezone}
     trigger: BaseTrigger = cls(**args)
@@ -90,21 +94,21 @@ def arguments_of(cls: type) -> tuple[dict[str, inspect.Parameter], bool]:
     return named, any(p.kind is p.VAR_KEYWORD for p in parameters)
 
 
-def refuse_unknown(given: Iterable[str], known: Iterable[str], what: str) -> None:
+def refuse_unknown(given: Iterable[str], known: Iterable[str], what: str, beside: Iterable[str] = ()) -> None:
     """Raise TypeError if *given* has a name that is not in *known*; *what* says what such a name would be."""
     known = list(known)
     for name in given:
         if name not in known:
-            raise TypeError(f"Unknown {what}: {name!r}{did_you_mean(name, known)}")
+            raise TypeError(f"Unknown {what}: {name!r}{did_you_mean(name, known, beside)}")
 
 
-def did_you_mean(name: object, known: Iterable[str]) -> str:
-    """The tail of an error message about an unknown *name*: the nearest known name, or else all of them."""
+def did_you_mean(name: object, known: Iterable[str], beside: Iterable[str] = ()) -> str:
+    """The tail of an error message about an unknown *name*: the nearest known name, or one of *beside*, or else all that are known."""
     import difflib  # here: only errors need it
 
     names = sorted(known)
     # 0.5: "minute" for "min" is still meant; the default of 0.6 misses such abbreviations.
-    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(name), [*names, *beside], n=1, cutoff=0.5)
     if near:
         return f"; did you mean {near[0]!r}?"
     return f"; known are: {', '.join(names)}" if names else ""

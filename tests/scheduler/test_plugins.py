@@ -187,3 +187,11 @@ def test_an_unknown_trigger_argument(name: str, argument: str, nearest: str) -> 
     message = f"Unknown argument of the trigger \"{name}\": '{argument}'; did you mean '{nearest}'\\?"
     with pytest.raises(TypeError, match=message):
         plugins.create_trigger(name, UTC, {argument: 1})
+
+
+def test_a_misspelt_argument_of_the_call_that_makes_the_trigger() -> None:
+    """`add_job(f, "interval", seconds=1, max_instance=3)`: what `add_job` does not know is meant for the trigger."""
+    with pytest.raises(TypeError, match="'max_instance'; did you mean 'max_instances'\\?"):
+        plugins.create_trigger("interval", UTC, {"max_instance": 1}, beside=["max_instances", "id"])
+    with pytest.raises(TypeError, match=r"'xyz'; known are: [a-z, _]*weeks$"):
+        plugins.create_trigger("interval", UTC, {"xyz": 1}, beside=["max_instances", "id"])
