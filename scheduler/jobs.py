@@ -346,12 +346,15 @@ class JobMethods(AddingMethods):
         )
 
     def _find(self, job_id: str, jobstore: str | None) -> tuple[Engine, Port]:
-        """The store that has the job. Raises `JobLookupError` if none has it, KeyError if there is no such store."""
+        """The store that has the job, or the one that is named. Raises `JobLookupError` if none has it, or none is called that."""
         engine = self._engine
         if engine is None:
             raise JobLookupError(job_id)
         if jobstore is not None:
-            return engine, self._port(engine, jobstore)
+            port = engine.port(jobstore)
+            if port is None:
+                raise JobLookupError(job_id) from KeyError(f"No such job store: {jobstore}")
+            return engine, port
         for port in self._ports_of(None):
             record = port.store.peek(job_id)
             if record is not None and record.state != "ended":
