@@ -91,13 +91,28 @@ def build_executor(alias: str, spec: Any) -> BaseExecutor:
 
         return FuturesExecutor(spec)
     executor: BaseExecutor = _build("executors", alias, spec)
+    _refuse_in_use("executors", alias, executor)
     return executor
 
 
 def build_jobstore(alias: str, spec: Any) -> BaseJobStore:
     """Make the job store that *spec* describes: an instance, or a mapping as for :func:`build_executor`."""
     store: BaseJobStore = _build("jobstores", alias, spec)
+    _refuse_in_use("jobstores", alias, store)
     return store
+
+
+def _refuse_in_use(kind: str, alias: str, plugin: BaseExecutor | BaseJobStore) -> None:
+    """One object serves one scheduler, by one alias: whoever shuts down first would end it for the other."""
+    scheduler = plugin._scheduler
+    if (
+        getattr(scheduler, "running", False)
+        and getattr(scheduler, f"_{kind}", {}).get(plugin._alias) is plugin
+    ):
+        raise ValueError(
+            f"{kind}[{alias!r}]: this {type(plugin).__name__} is in use, as {plugin._alias!r} of a scheduler that runs; make another one"
+            " (any number of schedulers may share a database, each through a job store of its own)"
+        )
 
 
 def specification(plugin: Any, options: Mapping[str, Any]) -> Any:

@@ -17,6 +17,7 @@ from mainspring.executors.pool import ThreadPoolExecutor
 from mainspring.jobstores.base import BaseJobStore
 from mainspring.jobstores.memory import MemoryJobStore
 from mainspring.jobstores.sqlalchemy import SQLAlchemyJobStore
+from mainspring.scheduler.background import BackgroundScheduler
 from mainspring.scheduler.configuration import Settings, build_executor, build_jobstore, read_settings
 
 LOGGER = logging.getLogger("a.logger.by.reference")
@@ -368,3 +369,23 @@ def test_any_futures_executor_is_wrapped() -> None:
 def test_nothing_is_built_while_reading() -> None:
     made = settings(executors={"a": {"type": "threadpool"}})
     assert made.executors == {"a": {"type": "threadpool"}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "add"), [(MemoryJobStore, "add_jobstore"), (ThreadPoolExecutor, "add_executor")]
+)
+def test_what_a_running_scheduler_uses_is_refused_to_others(kind: type, add: str) -> None:
+    """The first that is shut down would end it for the other one."""
+    shared = kind()
+    one, another = BackgroundScheduler(), BackgroundScheduler()
+    getattr(one, add)(shared, "first")
+    one.start()
+    try:
+        for scheduler in (one, another):
+            with pytest.raises(
+                ValueError, match=f"this {kind.__name__} is in use, as 'first' of a scheduler that runs"
+            ):
+                getattr(scheduler, add)(shared, "second")
+    finally:
+        one.shutdown()
+    getattr(another, add)(shared, "second")
