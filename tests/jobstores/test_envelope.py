@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mainspring.jobstores.envelope import (
     CallableNotAllowedError,
@@ -302,6 +302,7 @@ def restores_or_refuses(data: bytes) -> None:
         assert type(restored.get("kwargs", {})) is dict
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # on a busy machine it is
 @given(states)
 def test_hostile_tags_raise_nothing_else(document: Any) -> None:
     restores_or_refuses(envelope(document))
