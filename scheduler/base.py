@@ -351,10 +351,7 @@ class BaseScheduler(CareMethods):
     # -- executors and stores ----------------------------------------------------------------------------------------
 
     def add_executor(self, executor: Any, alias: str = "default", **executor_opts: Any) -> None:
-        """Add an executor: an instance, any `concurrent.futures.Executor`, or a plug-in's name with its arguments.
-
-        Raises ValueError if the alias is taken.
-        """
+        """Add an executor: an instance, any `concurrent.futures.Executor`, or a plug-in's name and arguments. ValueError: the alias is taken."""
         self._check_process()
         built = build_executor(alias, specification(executor, executor_opts))
         with self._lock:
