@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Final, TypeAlias
 
 import sqlalchemy as sa
@@ -29,6 +30,29 @@ Change: TypeAlias = "tuple[Record, Record | None]"
 """A record as it was read, and what it becomes; None: it goes."""
 
 _BEFORE_ALL: Final = -(2**63)
+
+
+class _StampsOf(Mapping[str, "tuple[str | None, str | None]"]):
+    """The stamps of changes, put together when they are asked for: after a commit that failed, so next to never."""
+
+    def __init__(self, changes: Sequence[Change]) -> None:
+        self._changes = changes
+
+    @cached_property
+    def _stamps(self) -> dict[str, tuple[str | None, str | None]]:
+        return {
+            before.id: (before.stamp, None if after is None else after.stamp)
+            for before, after in self._changes
+        }
+
+    def __getitem__(self, job_id: str) -> tuple[str | None, str | None]:
+        return self._stamps[job_id]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._stamps)
+
+    def __len__(self) -> int:
+        return len(self._changes)
 
 
 class RecordTable:
@@ -138,9 +162,7 @@ class RecordTable:
         for statement, rows in batches.items():
             if connection.exec_driver_sql(statement, rows).rowcount != len(rows):
                 return None
-        return {
-            before.id: (before.stamp, None if after is None else after.stamp) for before, after in changes
-        }
+        return _StampsOf(changes)
 
     def clear(self, connection: sa.Connection) -> None:
         """Delete all records."""
