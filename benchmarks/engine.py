@@ -46,6 +46,7 @@ LATENESS = ("p99_ms", "p50_ms", "cpu_percent", RUNS)
 CASES = [
     Case("burst-memory", "burst, memory", 20_000, 2_000, (RUNS,), {RUNS: 2}),
     Case("burst-sqlite", "burst, SQLite file", 5_000, 300, (RUNS,), {RUNS: 20}),
+    Case("burst-sqlite-restored", "the same, every job restored first", 5_000, 300, (RUNS,)),
     Case("add-memory", "add one by one, memory", 100_000, 5_000, (JOBS,), {JOBS: 1.5}),
     Case(
         "add-memory-million",

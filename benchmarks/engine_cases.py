@@ -124,7 +124,18 @@ def burst_memory(library: Library, size: int) -> Result:
 
 
 def burst_sqlite(library: Library, size: int) -> Result:
-    """The same from an SQLite file that is fully synchronised at every commit."""
+    """The same on an SQLite file that is fully synchronised at every commit, by the scheduler to which the jobs were added."""
+    with temporary_file() as file:
+        scheduler = library.scheduler(store := library.store("sqlite", file))
+        scheduler.start(paused=True)
+        _add_due_jobs(scheduler, size, bulk=library.ours)
+        result = _burst(library, scheduler, store, size)
+        scheduler.shutdown()
+        return result
+
+
+def burst_sqlite_restored(library: Library, size: int) -> Result:
+    """The same, by a scheduler that has just been started on the file, and has to restore every job first."""
     with temporary_file() as file:
         setup = library.scheduler(library.store("sqlite", file, durable=False))
         setup.start(paused=True)
@@ -358,6 +369,7 @@ def _wait(event: threading.Event) -> None:
 CASES: dict[str, Callable[[Library, int], Result]] = {
     "burst-memory": burst_memory,
     "burst-sqlite": burst_sqlite,
+    "burst-sqlite-restored": burst_sqlite_restored,
     "add-memory": add_memory,
     "add-sqlite-bulk": add_sqlite,
     "add-sqlite-single": add_sqlite_single,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 from .openruns import dump_runs, load_runs
@@ -72,8 +71,8 @@ INSERTED: Final = (
 """All columns, in the order of the table."""
 
 
-def to_record(row: Sequence[Any]) -> Record:
-    """The record of a row that begins with the columns of `READ`, without its payload."""
+def to_record(row: Sequence[Any], payload: Any = None) -> Record:
+    """The record of a row that begins with the columns of `READ`, without its payload unless that is given."""
     runs, version = row[7], row[12]
     if runs is None:
         open_runs: tuple[Any, ...] = ()
@@ -100,7 +99,7 @@ def to_record(row: Sequence[Any]) -> Record:
         open_runs,
         row[8],
         row[9],
-        None,
+        payload,
         row[10],
         row[11],
         version,
@@ -109,8 +108,7 @@ def to_record(row: Sequence[Any]) -> Record:
 
 def to_full_record(row: Sequence[Any]) -> Record:
     """The record of a row of `READ` and the payload."""
-    record = to_record(row)
-    return replace(record, payload=row[13])
+    return to_record(row, row[13])
 
 
 def delete_row(before: Record, after: Record) -> tuple[Any, ...]:
