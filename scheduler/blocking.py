@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from .base import BaseScheduler
 from .configuration import Settings
@@ -16,6 +16,9 @@ from .engine import Engine
 from .errors import SchedulerNotRunningError
 from .loop import Loop
 from .wakeup import Wakeup
+
+HEAR_SIGNALS_EVERY: Final = 1.0
+"""Seconds: the main thread waits for no longer at a time."""
 
 
 class ThreadDriven(BaseScheduler):
@@ -89,10 +92,21 @@ class BlockingScheduler(ThreadDriven):
         if self._signalled and self._engine is not None:
             self._engine.stopping = True  # the signal came before there was an engine to be told
         try:
-            drive(loop, self._wakeup.wait)
+            drive(loop, self._wait)
         finally:
             self._thread = None
             self._ended.set()
+
+    def _wait(self, seconds: float) -> None:
+        # In slices: a signal that comes right before the main thread waits does not end its wait. (Python calls a handler between two
+        # steps of the main thread, which has made its last one by then; seen about once in fifty signals that came at that moment.)
+        wakeup, engine = self._wakeup, self._engine
+        while seconds > HEAR_SIGNALS_EVERY and not wakeup.wait(HEAR_SIGNALS_EVERY):
+            if engine is None or engine.stopping:
+                return
+            seconds -= HEAR_SIGNALS_EVERY
+        if seconds <= HEAR_SIGNALS_EVERY:
+            wakeup.wait(seconds)
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

@@ -21,12 +21,15 @@ class Wakeup:
         if self._queue.empty():
             self._queue.put(None)
 
-    def wait(self, seconds: float) -> None:
-        """Return when the flag is set, at the latest after so many seconds; the flag is not set afterwards."""
+    def wait(self, seconds: float) -> bool:
+        """Return when the flag is set, at the latest after so many seconds: whether it was. It is not set afterwards."""
+        was_set = False
         try:
             if seconds > 0:
                 self._queue.get(timeout=seconds)
+                was_set = True
             while True:
                 self._queue.get_nowait()
+                was_set = True
         except Empty:
-            return
+            return was_set
