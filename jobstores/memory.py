@@ -37,7 +37,7 @@ class MemoryJobStore(RecordJobStore):
     def __init__(self) -> None:
         super().__init__()
         self._restored = _StoredJobs(self)
-        self._lock, self._pid = Lock(), os.getpid()
+        self._lock, self._pid = _StepLock(), os.getpid()
         self._stored: dict[str, Job] = {}
         self._timetables: dict[str, Timetable] = {}
 
@@ -45,7 +45,7 @@ class MemoryJobStore(RecordJobStore):
         super().start(scheduler, alias)
         if self._pid != os.getpid():
             # The copy in a forked child: the lock may have been held by a thread that did not come along.
-            self._lock, self._pid = Lock(), os.getpid()
+            self._lock, self._pid = _StepLock(), os.getpid()
         with self._lock:
             # Jobs of an earlier start stay, and may now be another scheduler's.
             for job in self._stored.values():
@@ -83,6 +83,8 @@ class MemoryJobStore(RecordJobStore):
                 if isinstance(new, Record):
                     # Everything of the job is set before a claim can find it: both happen under the lock.
                     job._jobstore_alias, job._scheduler = self._alias, self._scheduler
+                    if existing is not None:
+                        self._lock.let_go.append(existing)
                     self._stored[job.id] = job
                     self._put(job, None, new)
 
@@ -236,6 +238,7 @@ class MemoryJobStore(RecordJobStore):
         """Write a record: the job gets it, and the timetable an entry, if its time is another one."""
         if after.payload is not None:
             # An edit prepared it on a copy; the stored job becomes that copy, so that whoever holds it sees the change.
+            self._lock.let_go.append((job.func, job.args, job._kwargs, job.trigger))
             job._adopt(after.payload)
             after = replace(after, payload=None)
         job._record = after
@@ -261,7 +264,7 @@ class MemoryJobStore(RecordJobStore):
 
     def _delete(self, job: Job) -> None:
         """Forget a job. A caller who still holds it sees what it was, without a next run time."""
-        del self._stored[job.id]
+        self._lock.let_go.append(self._stored.pop(job.id))
         job._next_run_time = None
 
     def _first(self, timetable: Timetable, alias: str) -> int | None:
@@ -281,6 +284,25 @@ def _record(job: Job) -> Record:
     record = job._record
     assert record is not None  # set before it was stored
     return record
+
+
+class _StepLock:
+    """The store's lock, behind which is freed what a step has let go of: the user's objects, whose finalizers may call anything."""
+
+    __slots__ = ("_lock", "let_go")
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self.let_go: list[Any] = []
+        """What must not be freed under the lock. Appended to under it only."""
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *error: object) -> None:
+        let_go, self.let_go = self.let_go, []
+        self._lock.release()
+        del let_go
 
 
 class _StoredJobs(RestoredJobs):

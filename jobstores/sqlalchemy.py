@@ -64,7 +64,8 @@ class SQLAlchemyJobStore(RecordJobStore):
 
     **Two schedulers never win the same run.** A claim reads what is due, decides and writes in one transaction that has held the database's
     only write lock since before it read (`BEGIN IMMEDIATE`), and each write asks for the stamp that was read besides. Whoever comes second
-    reads the record as the first has left it: with the run in it, and another next run time. When nothing is due, nothing is locked.
+    reads the record as the first has left it: with the run in it, and another next run time. When nothing is due, nothing is locked, but for
+    an instant every two seconds, by which a scheduler knows that the database can still be written (`Port.recover`).
 
     **All or nothing.** What is given in one call (a claim of many, `add_jobs`, the ends of many runs) is one transaction.
 

@@ -7,6 +7,7 @@ import pytest
 from mainspring.jobstores import edits
 from mainspring.jobstores.memory import MemoryJobStore
 from mainspring.jobstores.record import Plan
+from mainspring.scheduler.background import BackgroundScheduler
 
 from tests.jobstores.contract import JobStoreContract
 from tests.jobstores.contract_base import NewStore
@@ -128,3 +129,38 @@ def test_a_job_can_change_stores(store: MemoryJobStore) -> None:
     assert store.lookup_job("a") is None
     assert job.func is work
     assert other.get_next_run_time() == at(9)
+
+
+class _Finalized:
+    """An argument that calls its scheduler when it is freed."""
+
+    def __init__(self, scheduler: BackgroundScheduler, freed: threading.Event) -> None:
+        self.scheduler = scheduler
+        self.freed = freed
+
+    def __del__(self) -> None:
+        self.scheduler.get_jobs()
+        self.freed.set()
+
+
+@pytest.mark.parametrize("end", ["modify", "remove", "remove_all"])
+def test_what_a_step_lets_go_of_is_freed_behind_its_lock(end: str) -> None:
+    scheduler = BackgroundScheduler()
+    scheduler.start(paused=True)
+    freed = threading.Event()
+
+    def let_go() -> None:
+        job = scheduler.add_job(print, "interval", hours=1, args=[_Finalized(scheduler, freed)])
+        if end == "modify":
+            job.modify(args=[])
+        elif end == "remove":
+            del job
+            scheduler.remove_job(scheduler.get_jobs()[0].id)
+        else:
+            del job
+            scheduler.remove_all_jobs()
+
+    # In a thread, since a deadlock must not hang the test.
+    threading.Thread(target=let_go, daemon=True).start()
+    assert freed.wait(10)
+    scheduler.shutdown()
