@@ -53,6 +53,9 @@ class BlockingScheduler(ThreadDriven):
 
     In the main thread, Ctrl-C (SIGINT) and SIGTERM shut it down in order, unless the program has handlers of its own for them: no job is
     claimed any more, runs that go on are waited for, then `start()` returns. A second signal does not wait.
+
+    What a handler of the program's own raises comes out of `start()`. The scheduler still counts as running then, and so do its jobs that
+    have begun, until `shutdown()` is called, as in an `except` or `finally` around `start()`: with or without `wait`, as you like.
     """
 
     front_end_options: ClassVar[frozenset[str]] = frozenset({"daemon", "daemonic"})
