@@ -283,7 +283,7 @@ class JobMethods(AddingMethods):
 
     def _changed(self, engine: Engine, clone: Job, record: Record, changes: dict[str, Any]) -> Plan | None:
         """Make the changes in a copy of the job; answers what becomes of its schedule, None if nothing does."""
-        changes = dict(changes)
+        changes, before = dict(changes), clone.trigger
         trigger_args = {name: changes.pop(name) for name in list(changes) if name not in MODIFIABLE}
         time = self._instant(changes.pop("next_run_time", planning.undefined))
         rebuilt = self._rebuilt(changes.pop("trigger", clone.trigger), trigger_args) if trigger_args else None
@@ -296,11 +296,16 @@ class JobMethods(AddingMethods):
         clone._modify(**changes)
         if rebuilt is not None:
             clone.trigger = rebuilt.bind(self._now(engine), clone.id)
-        if not isinstance(time, planning.Undefined):
+        now = engine.clock.micros()
+        if isinstance(time, int):
             return planning.moved(record, time)
-        if rebuilt is not None:
-            return planning.rescheduled(record, clone.trigger, engine.clock.micros(), engine.random)
-        return None
+        if rebuilt is not None and time is not None:
+            return planning.rescheduled(record, clone.trigger, now, engine.random)
+        if clone.trigger != before:
+            plan = planning.with_other_trigger(record, clone.trigger, now, pause=time is None)
+            if plan is not None:
+                return plan
+        return planning.moved(record, None) if time is None else None
 
     def _rebuilt(self, trigger: Any, trigger_args: dict[str, Any]) -> BaseTrigger:
         """A trigger built anew from arguments that `modify_job` was given beside the job's attributes."""

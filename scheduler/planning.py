@@ -72,6 +72,16 @@ def paused(record: Record) -> Plan | None:
     return Plan(None, record.fire_time, "paused")
 
 
+def with_other_trigger(record: Record, trigger: BaseTrigger, now: int, pause: bool) -> Plan | None:
+    """Another trigger that is to leave the next run time. None: it stays as it is.
+
+    A paused job (or one that the same edit pauses) has none: it keeps a fire time, which has to be the new trigger's when it is resumed.
+    """
+    if record.state == "parked" or (record.state != "paused" and not pause):
+        return None
+    return Plan(None, following_time(trigger, None, now), "paused")
+
+
 def resumed(record: Record, trigger: BaseTrigger, now: int, random: Random) -> Plan | None:
     """The first fire time that is not before the later of now and the kept one, so that nothing runs twice. None: nothing changes.
 

@@ -235,7 +235,10 @@ class PlainScheduler:
             new.trigger = trigger
             return
         job = self.find(job_id)
+        changed = job.trigger.given() != trigger.given()
         job.trigger = trigger.bound(self.now, None)
+        if changed and job.state == "paused":
+            job.fire = job.trigger.first(self.now)  # what it goes on with when it is resumed
         self._modified(job)
 
     def reschedule(self, job_id: str, trigger: PlainTrigger) -> None:

@@ -238,6 +238,27 @@ def test_a_paused_date_keeps_its_time_even_if_it_passes(scheduler: VirtualSchedu
     assert scheduler.get_jobs() == []
 
 
+def test_a_paused_job_that_gets_another_trigger_goes_on_with_that(scheduler: VirtualScheduler) -> None:
+    for job_id in ("paused before", "paused with it", "as it was"):
+        scheduler.add_job(nothing, "cron", hour=15, id=job_id, timezone="UTC")
+    scheduler.pause_job("paused before")
+    scheduler.pause_job("as it was")
+    evening = CronTrigger(hour=17, timezone="UTC")
+    assert scheduler.modify_job("paused before", trigger=evening).next_run_time is None
+    scheduler.modify_job("paused with it", trigger=evening, next_run_time=None)
+    scheduler.modify_job("as it was", trigger=CronTrigger(hour=15, timezone="UTC"))
+    times = {}
+    for job_id in ("paused before", "paused with it", "as it was"):
+        resumed = scheduler.resume_job(job_id)
+        assert resumed is not None
+        times[job_id] = resumed.next_run_time
+    assert times == {
+        "paused before": at(5 * 3600),
+        "paused with it": at(5 * 3600),
+        "as it was": at(3 * 3600),
+    }
+
+
 def test_resuming_what_has_no_further_run_removes_it(scheduler: VirtualScheduler) -> None:
     heard = Heard(scheduler)
     scheduler.add_job(nothing, "interval", minutes=1, end_date=at(120), id="x")
