@@ -321,9 +321,14 @@ class Job:
     def __repr__(self) -> str:
         return f"<Job (id={self.id} name={self.name})>"
 
+    def _waits_paused(self) -> bool:
+        # The scheduler knows: jobs that are in a store, which are most, need not carry that.
+        asked = getattr(self._scheduler, "_waits_paused", None)
+        return asked is not None and asked(self) is True
+
     def __str__(self) -> str:
         if self.pending:
-            status = "pending"
+            status = "paused" if self._waits_paused() else "pending"
         elif self._record is not None and self._record.state == "ended":
             status = "no further run"
         elif self.next_run_time is None:

@@ -1,18 +1,18 @@
-"""`AddingMethods`: how jobs come into a scheduler: `add_job`, `add_jobs`, `scheduled_job`, and those that wait for its start."""
+"""`AddingMethods`: how jobs come into a scheduler: `add_job`, `add_jobs`, `scheduled_job`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
 from logging import INFO
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ..events import EVENT_JOB_ADDED, JobEvent
-from ..jobstores.errors import ConflictingIdError
 from ..jobstores.job import Job
 from ..triggers import BaseTrigger, DateTrigger
 from ..triggers.instants import parse_date, to_micros
-from .inserting import InsertingMethods, NewJob
+from .inserting import Looks, NewJob
+from .pending import PendingMethods
 from .planning import Undefined, undefined
 from .plugins import create_trigger, refuse_unknown
 
@@ -34,7 +34,7 @@ ARGUMENTS: Final = (
 """What `add_job` takes beside what can stand in `job_defaults`: offered to whoever has misspelt one."""
 
 
-class AddingMethods(InsertingMethods):
+class AddingMethods(PendingMethods):
     """What `BaseScheduler` offers for adding jobs. Thread-safe."""
 
     def add_job(
@@ -92,8 +92,12 @@ class AddingMethods(InsertingMethods):
         if engine is None:
             return new.job
         port = self._port(engine, jobstore)
-        job = self._insert_one(engine, port, new)
-        self._announce([job])
+        looks: Looks = []
+        try:
+            job = self._insert_one(engine, port, new, looks)
+            self._announce([job])
+        finally:
+            self._look(engine, looks)
         return job
 
     def add_jobs(self, jobs: Iterable[Mapping[str, Any]]) -> list[Job]:
@@ -107,8 +111,12 @@ class AddingMethods(InsertingMethods):
         engine = self._pend(news)
         if engine is None:
             return [new.job for new in news]
-        added_jobs = self._insert_all(engine, news)
-        self._announce(added_jobs)
+        looks: Looks = []
+        try:
+            added_jobs = self._insert_all(engine, news, looks)
+            self._announce(added_jobs)
+        finally:
+            self._look(engine, looks)
         return added_jobs
 
     def scheduled_job(
@@ -226,42 +234,7 @@ class AddingMethods(InsertingMethods):
             return time
         return to_micros(parse_date(time, self.timezone))
 
-    # -- pending jobs ------------------------------------------------------------------------------------------------
-
-    def _pend(self, news: Sequence[NewJob]) -> Engine | None:
-        """Keep jobs for the start of the scheduler; answers its engine if it has started, and then keeps nothing."""
-        with self._lock:
-            if self.state and self._engine is not None:
-                return self._engine
-            added: dict[tuple[str, str], NewJob] = {}
-            for new in news:
-                # Found now, and not when start() is half done.
-                if not new.replace_existing and (new.key in self._pending or new.key in added):
-                    raise ConflictingIdError(new.job.id)
-                added[new.key] = new
-            for key in added:
-                self._pending.pop(key, None)  # what is replaced stands at the end, too
-            self._pending.update(added)
-        for _ in news:
-            self._logger.info(
-                "Adding job tentatively -- it will be properly scheduled when the scheduler starts"
-            )
-        return None
-
-    def _add_pending(self, alias: str | None = None) -> list[Job]:
-        """Put the pending jobs into their stores, all or none; those of one store only if `alias` is given."""
-        with self._lock:
-            engine = self._engine
-            pending = [new for new in self._pending.values() if alias in (None, new.jobstore)]
-        if engine is None or not pending:
-            return []
-        jobs = self._insert_all(engine, pending)
-        with self._lock:
-            for new in pending:
-                # Else it was replaced meanwhile, and the other one waits.
-                if self._pending.get(new.key) is new:
-                    del self._pending[new.key]
-        return jobs
+    # -- announcing ---------------------------------------------------------------------------------------------------
 
     def _announce(self, jobs: Iterable[Job]) -> None:
         """Say that jobs were added."""
@@ -272,3 +245,8 @@ class AddingMethods(InsertingMethods):
                 self._logger.info('Added job "%s" to job store "%s"', job.name, job._jobstore_alias)
             if wanted:
                 self._dispatch_event(JobEvent(EVENT_JOB_ADDED, job.id, job._jobstore_alias or ""))
+
+    def _look(self, engine: Engine, looks: Looks) -> None:
+        """Have the loop look at what was added: only now, so that a job is hardly ever submitted before it is announced."""
+        for port, at in looks:
+            engine.look_again(port, at)

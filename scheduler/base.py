@@ -92,6 +92,7 @@ class BaseScheduler(CareMethods):
         # Guards the dicts of executors and stores, the pending jobs and changes of state. Never held while a plug-in, a listener or a
         # step on a store runs.
         self._lock = threading.RLock()
+        self._placed, self._placing = threading.Condition(self._lock), {}
         # Held while stores are opened or closed: a start waits for the end of the shutdown before it, which may be in a keeper's thread.
         self._doors = threading.RLock()
         self._pid = os.getpid()
@@ -400,8 +401,8 @@ class BaseScheduler(CareMethods):
                 self._announce(self._add_pending(alias))
             except BaseException:
                 with self._lock:
-                    engine.remove_port(alias, _nothing)
                     self._jobstores.pop(alias, None)
+                engine.remove_port(alias, partial(self._close, alias, built))
                 raise
         self._dispatch_event(SchedulerEvent(EVENT_JOBSTORE_ADDED, alias))
         self.wakeup()

@@ -28,6 +28,10 @@ EDIT_TRIES: Final = 100
 """An edit that finds its record changed since it was read is made again, so often at most."""
 
 
+Looks = list[tuple["Port", int]]
+"""Stores that the loop is to look at, not later than when (µs UTC), once what was added there is announced."""
+
+
 @dataclass(slots=True, eq=False)
 class NewJob:
     """A job that is not in its store yet: its trigger is not bound, and its next run time is what the caller said of it."""
@@ -36,6 +40,8 @@ class NewJob:
     jobstore: str
     replace_existing: bool
     next_run_time: int | Undefined | None
+    edits: int = 0
+    """How often it was changed while it was pending."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -93,7 +99,7 @@ class InsertingMethods:
             now, new.job.id, from_micros(time, self.timezone) if isinstance(time, int) else None
         )
 
-    def _insert_one(self, engine: Engine, port: Port, new: NewJob) -> Job:
+    def _insert_one(self, engine: Engine, port: Port, new: NewJob, looks: Looks) -> Job:
         job, given = new.job, new.job.trigger
         for _ in range(EDIT_TRIES):
             job.trigger = self._bound(engine, new)
@@ -104,14 +110,14 @@ class InsertingMethods:
                 if not new.replace_existing:
                     raise
                 try:
-                    return self._replace(engine, port, new, given)
+                    return self._replace(engine, port, new, given, looks)
                 except JobLookupError:
                     continue  # it was removed in between: added after all
-            self._added(engine, port, job.executor, plan.next_run_time)
+            self._added(engine, port, job.executor, plan.next_run_time, looks)
             return job
         raise ConflictingIdError(job.id)
 
-    def _insert_all(self, engine: Engine, news: Sequence[NewJob]) -> list[Job]:
+    def _insert_all(self, engine: Engine, news: Sequence[NewJob], looks: Looks) -> list[Job]:
         """Insert new jobs, one write for each store; what was inserted goes again if another store refuses its part."""
         ports = {alias: self._port(engine, alias) for alias in {new.jobstore: None for new in news}}
         fresh: dict[tuple[str, str], NewJob] = {}
@@ -130,15 +136,17 @@ class InsertingMethods:
                 if not new.replace_existing and self._exists(ports[new.jobstore], new.job.id):
                     raise ConflictingIdError(new.job.id)
             for new in replaced:
-                jobs[new.key] = self._insert_one(engine, ports[new.jobstore], new)
+                jobs[new.key] = self._insert_one(engine, ports[new.jobstore], new, looks)
         by_store: dict[str, list[NewJob]] = {}
         for new in fresh.values():
             by_store.setdefault(new.jobstore, []).append(new)
             jobs[new.key] = new.job
-        self._insert_fresh(engine, [(ports[alias], entries) for alias, entries in by_store.items()])
+        self._insert_fresh(engine, [(ports[alias], entries) for alias, entries in by_store.items()], looks)
         return [jobs[new.key] for new in news]
 
-    def _insert_fresh(self, engine: Engine, entries: Sequence[tuple[Port, Sequence[NewJob]]]) -> None:
+    def _insert_fresh(
+        self, engine: Engine, entries: Sequence[tuple[Port, Sequence[NewJob]]], looks: Looks
+    ) -> None:
         inserted: list[tuple[Port, Job]] = []
         given: list[tuple[Job, BaseTrigger]] = []
         try:
@@ -160,7 +168,7 @@ class InsertingMethods:
             raise
         for port, _ in entries:
             for alias in {job.executor for at, job in inserted if at is port}:
-                self._added(engine, port, alias, 0)
+                self._added(engine, port, alias, 0, looks)
 
     def _take_back(self, port: Port, job: Job) -> None:
         """Remove a job that was inserted a moment ago, because another one could not be."""
@@ -174,14 +182,14 @@ class InsertingMethods:
         record = port.store.peek(job_id)
         return record is not None and record.state != "ended"
 
-    def _added(self, engine: Engine, port: Port, executor: str, at: int | None) -> None:
-        """Have the loop look at what was added."""
+    def _added(self, engine: Engine, port: Port, executor: str, at: int | None, looks: Looks) -> None:
+        """Note what the loop is to look at."""
         if executor not in self._executors:
             engine.unknown_executor(port, executor)
         if at is not None:
-            engine.look_again(port, at)
+            looks.append((port, at))
 
-    def _replace(self, engine: Engine, port: Port, new: NewJob, given: BaseTrigger) -> Job:
+    def _replace(self, engine: Engine, port: Port, new: NewJob, given: BaseTrigger, looks: Looks) -> Job:
         """Give the job that is there this definition; its next run time stays if the trigger is equal."""
         store = port.store
         for _ in range(EDIT_TRIES):
@@ -196,7 +204,7 @@ class InsertingMethods:
             change = self._replacement(engine, port, new, given, *found)
             _, after = store.write(new.job.id, change)
             if after is not None:
-                engine.look_again(port)
+                looks.append((port, 0))
                 stored = store.find_job(new.job.id) or new.job._as_written(after)
                 if stored is not new.job:
                     new.job._adopt(stored)

@@ -115,9 +115,10 @@ class JobMethods(AddingMethods):
     def remove_all_jobs(self, jobstore: str | None = None) -> None:
         """Remove all jobs, of one store or of all. Raises KeyError if there is no such store."""
         self._check_process()
-        ports = self._ports_of(jobstore)
         with self._lock:
+            self._wait_for_others(lambda key: jobstore in (None, key[0]))
             gone = {key: new for key, new in self._pending.items() if jobstore in (None, new.jobstore)}
+            ports = self._ports_of(jobstore)
             # A scheduler that has not started adds a store of its own by the name "default".
             stopped = self._engine is None and jobstore in ("default", *self._jobstores)
             if jobstore is not None and not (ports or gone or stopped):
@@ -134,9 +135,9 @@ class JobMethods(AddingMethods):
         self, job_id: str, jobstore: str | None, incarnation: int | None, changes: dict[str, Any]
     ) -> Job:
         self._check_process()
-        new = self._pending_job(job_id, jobstore)
-        if new is not None:
-            return self._modify_pending(new, changes)
+        pending = self._edit_pending(job_id, jobstore, lambda new: self._modify_pending(new, changes))
+        if pending is not None:
+            return pending
         engine, port = self._find(job_id, jobstore)
 
         def prepare(record: Record, job: Job) -> Edit:
@@ -177,10 +178,13 @@ class JobMethods(AddingMethods):
     ) -> Job:
         self._check_process()
         given = self._trigger(trigger, trigger_args)
-        new = self._pending_job(job_id, jobstore)
-        if new is not None:
+
+        def change(new: NewJob) -> None:
             new.job.trigger, new.next_run_time = given, planning.undefined
-            return new.job
+
+        pending = self._edit_pending(job_id, jobstore, change)
+        if pending is not None:
+            return pending
         engine, port = self._find(job_id, jobstore)
 
         def prepare(record: Record, job: Job) -> Edit:
@@ -197,10 +201,9 @@ class JobMethods(AddingMethods):
 
     def _pause_job(self, job_id: str, jobstore: str | None, incarnation: int | None) -> Job:
         self._check_process()
-        new = self._pending_job(job_id, jobstore)
-        if new is not None:
-            new.next_run_time = None
-            return new.job
+        pending = self._edit_pending(job_id, jobstore, lambda new: setattr(new, "next_run_time", None))
+        if pending is not None:
+            return pending
         engine, port = self._find(job_id, jobstore)
         after, job = self._edit(
             port,
@@ -212,10 +215,11 @@ class JobMethods(AddingMethods):
 
     def _resume_job(self, job_id: str, jobstore: str | None, incarnation: int | None) -> Job | None:
         self._check_process()
-        new = self._pending_job(job_id, jobstore)
-        if new is not None:
-            new.next_run_time = planning.undefined
-            return new.job
+        pending = self._edit_pending(
+            job_id, jobstore, lambda new: setattr(new, "next_run_time", planning.undefined)
+        )
+        if pending is not None:
+            return pending
         engine, port = self._find(job_id, jobstore)
 
         def prepare(record: Record, job: Job) -> Edit | None:
@@ -232,11 +236,8 @@ class JobMethods(AddingMethods):
 
     def _remove_job(self, job_id: str, jobstore: str | None, incarnation: int | None) -> None:
         self._check_process()
-        new = self._pending_job(job_id, jobstore)
+        new = self._remove_pending(job_id, jobstore)
         if new is not None:
-            with self._lock:
-                if self._pending.get(new.key) is new:
-                    del self._pending[new.key]
             port_alias = new.jobstore
         else:
             _, port = self._find(job_id, jobstore)
@@ -321,7 +322,7 @@ class JobMethods(AddingMethods):
         rebuilt: BaseTrigger = trigger.modified(**trigger_args)
         return rebuilt
 
-    def _modify_pending(self, new: NewJob, changes: dict[str, Any]) -> Job:
+    def _modify_pending(self, new: NewJob, changes: dict[str, Any]) -> None:
         changes = dict(changes)
         trigger_args = {name: changes.pop(name) for name in list(changes) if name not in MODIFIABLE}
         time = new.next_run_time
@@ -331,16 +332,9 @@ class JobMethods(AddingMethods):
             changes["trigger"] = self._rebuilt(changes.get("trigger", new.job.trigger), trigger_args)
         new.job._modify(**changes)
         new.next_run_time = time
-        return new.job
 
     def _now(self, engine: Engine) -> Any:
         return from_micros(engine.clock.micros(), self.timezone)
-
-    def _pending_job(self, job_id: str, jobstore: str | None) -> NewJob | None:
-        with self._lock:
-            if jobstore is not None or not self._pending:
-                return self._pending.get((jobstore or "", job_id))
-            return next((new for new in self._pending.values() if new.job.id == job_id), None)
 
     def _ports_of(self, jobstore: str | None) -> list[Port]:
         engine = self._engine

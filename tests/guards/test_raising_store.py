@@ -6,6 +6,7 @@ Each method of the contract in turn, of a memory store, and of one that was writ
 import inspect
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from mainspring.events import (
@@ -188,6 +189,35 @@ def test_a_store_that_cannot_be_started_is_not_added(kind: Callable[[], BaseJobS
         scheduler.add_job(nothing, "date", run_date=at(1), id="x", jobstore="bad")
         scheduler.advance(timedelta(seconds=1))
         assert heard.seconds("x") == [1]
+
+
+@pytest.mark.parametrize(("kind", "method"), [(MemoryJobStore, "insert"), (PlainJobStore, "add_job")])
+def test_a_store_that_refuses_the_jobs_that_wait_for_it_is_closed(
+    kind: Callable[[], BaseJobStore], method: str
+) -> None:
+    store = kind()
+    scheduler = virtual()
+    first = MemoryJobStore()
+    start = first.start
+
+    def begin(scheduler: Any, alias: str) -> None:
+        # Within start() jobs are pending still while others add stores.
+        start(scheduler, alias)
+        scheduler.add_job(nothing, "interval", minutes=1, id="x", jobstore="bad")
+        with failing(store, method), pytest.raises(InjectedFault):
+            scheduler.add_jobstore(store, "bad")
+        scheduler.remove_job("x")
+
+    closed: list[str] = []
+    shutdown = store.shutdown
+    store.shutdown = lambda: (closed.append("closed"), shutdown())[1]  # type: ignore[method-assign, func-returns-value]
+    first.start = begin  # type: ignore[method-assign]
+    scheduler.add_jobstore(first, "default")
+    with started(scheduler):
+        assert closed == ["closed"]
+        scheduler.add_jobstore(store, "bad")
+        scheduler.add_job(nothing, "interval", minutes=1, id="x", jobstore="bad")
+    assert closed == ["closed", "closed"]
 
 
 @pytest.mark.parametrize(

@@ -221,6 +221,7 @@ class PlainScheduler:
         new = self.waiting_for_start(job_id)
         if new is not None:
             change(new.definition)
+            self.tell(job_id, "MODIFIED")
             return
         job = self.find(job_id, number)
         definition = job.definition.copy()
@@ -233,6 +234,7 @@ class PlainScheduler:
         new = self.waiting_for_start(job_id)
         if new is not None:
             new.trigger = trigger
+            self.tell(job_id, "MODIFIED")
             return
         job = self.find(job_id)
         changed = job.trigger.given() != trigger.given()
@@ -245,6 +247,7 @@ class PlainScheduler:
         new = self.waiting_for_start(job_id)
         if new is not None:
             new.trigger, new.next = trigger, "first"
+            self.tell(job_id, "MODIFIED")
             return
         job = self.find(job_id)
         job.trigger = trigger.bound(self.now, None)
@@ -261,6 +264,7 @@ class PlainScheduler:
         new = self.waiting_for_start(job_id)
         if new is not None:
             new.trigger = change(new.trigger)
+            self.tell(job_id, "MODIFIED")
             return
         self.reschedule(job_id, change(self.find(job_id).trigger))
 
@@ -269,6 +273,7 @@ class PlainScheduler:
         new = self.waiting_for_start(job_id)
         if new is not None:
             new.next = time
+            self.tell(job_id, "MODIFIED")
             return
         job = self.find(job_id)
         self._schedule(job, time)
@@ -278,6 +283,7 @@ class PlainScheduler:
         new = self.waiting_for_start(job_id)
         if new is not None:
             new.next = None
+            self.tell(job_id, "MODIFIED")
             return
         job = self.find(job_id, number)
         if job.state == "active":
@@ -291,6 +297,7 @@ class PlainScheduler:
         new = self.waiting_for_start(job_id)
         if new is not None:
             new.next = "first"
+            self.tell(job_id, "MODIFIED")
             return True
         job = self.find(job_id, number)
         if job.state == "paused":

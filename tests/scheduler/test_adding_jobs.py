@@ -1,7 +1,7 @@
 """`add_job`, `add_jobs` and `scheduled_job`: what they take, what they answer, what they refuse, before and after the start."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -9,7 +9,13 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from mainspring.events import EVENT_JOB_ADDED, EVENT_JOB_EXECUTED, EVENT_JOB_REMOVED
+from mainspring.events import (
+    EVENT_JOB_ADDED,
+    EVENT_JOB_EXECUTED,
+    EVENT_JOB_MODIFIED,
+    EVENT_JOB_REMOVED,
+    JobEvent,
+)
 from mainspring.jobstores.base import ConflictingIdError
 from mainspring.jobstores.memory import MemoryJobStore
 from mainspring.jobstores.sqlalchemy import SQLAlchemyJobStore
@@ -331,6 +337,36 @@ def test_a_pending_job_can_be_changed_paused_resumed_rescheduled_and_removed() -
         assert (jobs["changed"].name, jobs["changed"].max_instances) == ("new", 2)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda scheduler: scheduler.pause_job("x"),
+        lambda scheduler: scheduler.resume_job("x"),
+        lambda scheduler: scheduler.modify_job("x", name="new"),
+        lambda scheduler: scheduler.reschedule_job("x", trigger="interval", seconds=7),
+    ],
+    ids=["pause", "resume", "modify", "reschedule"],
+)
+def test_a_change_of_a_pending_job_is_told(change: Callable[[VirtualScheduler], object]) -> None:
+    scheduler = virtual()
+    scheduler.add_job(nothing, "interval", minutes=1, id="x", jobstore="more")
+    heard = Heard(scheduler)
+    change(scheduler)
+    assert heard.events == [JobEvent(EVENT_JOB_MODIFIED, "x", "more")]
+
+
+def test_a_pending_job_that_is_paused_is_shown_as_such() -> None:
+    scheduler = virtual()
+    job = scheduler.add_job(nothing, "interval", minutes=1, id="x", jobstore="more")
+    assert str(job) == "nothing (trigger: interval[0:01:00], pending)"
+    assert str(job.pause()) == "nothing (trigger: interval[0:01:00], paused)"
+    assert str(job.resume()) == "nothing (trigger: interval[0:01:00], pending)"
+    added_paused = scheduler.add_job(nothing, "interval", minutes=1, id="x", next_run_time=None)
+    assert str(added_paused) == "nothing (trigger: interval[0:01:00], paused)"
+    assert str(job) == "nothing (trigger: interval[0:01:00], pending)"
+    assert added_paused.pending
+
+
 def test_the_same_by_its_handle() -> None:
     scheduler = virtual()
     job = scheduler.add_job(nothing, "interval", minutes=1, id="x")
@@ -438,3 +474,26 @@ def test_scheduled_job_answers_the_function_and_replaces_what_is_there(running: 
     (job,) = scheduler.get_jobs()
     assert (job.name, job.max_instances) == (second.__qualname__, 2)
     scheduler.shutdown()
+
+
+@pytest.mark.parametrize(
+    "add",
+    [
+        lambda scheduler: scheduler.add_job(nothing, id="new"),
+        lambda scheduler: scheduler.add_jobs([{"func": nothing, "id": "new"}]),
+        lambda scheduler: scheduler.add_job(nothing, id="there", replace_existing=True),
+    ],
+    ids=["one", "many", "replaced"],
+)
+def test_the_loop_is_woken_when_the_job_is_announced(
+    scheduler: VirtualScheduler, add: Callable[[VirtualScheduler], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else another thread's loop submits it before it is said to be there."""
+    scheduler.add_job(nothing, "interval", minutes=1, id="there")
+    engine = scheduler._engine
+    assert engine is not None
+    order: list[str] = []
+    monkeypatch.setattr(engine, "look_again", lambda *arguments: order.append("look"))
+    scheduler.add_listener(lambda event: order.append("announced"), EVENT_JOB_ADDED)
+    add(scheduler)
+    assert order == ["announced", "look"]
