@@ -93,7 +93,8 @@ class BaseScheduler(CareMethods):
         # step on a store runs.
         self._lock = threading.RLock()
         self._placed, self._placing = threading.Condition(self._lock), {}
-        # Held while stores are opened or closed: a start waits for the end of the shutdown before it, which may be in a keeper's thread.
+        # Held while stores are opened or closed: a start waits for the end of the shutdown before it, maybe in a keeper's thread. Their start
+        # and shutdown run under it; nobody else takes it, so that nothing which those wait for can be waiting for it.
         self._doors = threading.RLock()
         self._pid = os.getpid()
         self._engine: Engine | None = None
