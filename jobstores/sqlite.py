@@ -7,7 +7,7 @@ import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from threading import Lock
+from threading import Condition, Lock
 from typing import Any, Final
 from weakref import WeakSet
 
@@ -49,6 +49,8 @@ class SQLite(Dialect):
     def __init__(self, engine: sa.Engine, *, owned: bool, synchronous: str) -> None:
         super().__init__(engine, owned=owned, synchronous=synchronous)
         self._writers = Lock()
+        self._readers = 0
+        self._gate = Condition(Lock())  # who holds it lets nobody begin to read
         self._held_for_fork = False
         _all.add(self)
         self.shared = not _is_in_memory(engine.url)
@@ -102,12 +104,19 @@ class SQLite(Dialect):
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
-        if self.shared:
-            with self._engine.connect() as connection:
-                yield connection
-        else:
+        if not self.shared:
             with self._writers, self._engine.connect() as connection:
                 yield connection
+            return
+        with self._gate:
+            self._readers += 1
+        try:
+            with self._engine.connect() as connection:
+                yield connection
+        finally:
+            with self._gate:
+                self._readers -= 1
+                self._gate.notify_all()
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
@@ -147,10 +156,14 @@ class SQLite(Dialect):
         code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
         return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
+    def _is_unread(self) -> bool:
+        return not self._readers
+
     def forked(self) -> None:
         # Whoever held the lock in the parent does not exist here. And closing the parent's connections would be using
         # them, which SQLite forbids; so they are kept from being collected, too.
         self._writers = Lock()
+        self._readers, self._gate = 0, Condition(Lock())
         _abandoned.append(self._engine.pool)
         self._engine.dispose(close=False)
 
@@ -159,17 +172,22 @@ def _before_fork() -> None:
     """Let no fork happen in the middle of a step.
 
     SQLite keeps in the memory of the process which locks its connections hold, and a fork has a copy of that: if it says "locked for
-    writing", nobody ever takes it back there, and the child could never write to that file.
+    writing", nobody ever takes it back there, and the child could never write to that file. And its library's own mutexes, which a
+    reader holds for moments, would stop the child for ever in its first call.
     """
     for database in [*_all]:
         # Not for ever: the thread that forks may be in a step itself, through a listener of the caller's engine.
         database._held_for_fork = database._writers.acquire(timeout=_WAIT_BEFORE_FORK)
+        if database._held_for_fork:
+            database._gate.acquire()
+            database._gate.wait_for(database._is_unread, _WAIT_BEFORE_FORK)
 
 
 def _after_fork() -> None:
     for database in [*_all]:
         if database._held_for_fork:
             database._held_for_fork = False
+            database._gate.release()
             database._writers.release()
 
 
