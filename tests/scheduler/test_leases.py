@@ -93,3 +93,4 @@ def test_that_a_run_goes_on_which_others_have_recovered_is_said_once(
     assert [record.message for record in caplog.records].count(
         f'A run of job "{claim.record.id}" goes on here, but its lease was over and another scheduler has recovered it'
     ) == 1
+    port.tickets.clear()  # else the keeper that sees to its end outlives the test, which other tests would wait for
