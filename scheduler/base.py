@@ -11,15 +11,12 @@ import threading
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from datetime import tzinfo
-from functools import partial
 from typing import Any, ClassVar, Final
 
 from ..events import (
     EVENT_ALL,
     EVENT_EXECUTOR_ADDED,
-    EVENT_EXECUTOR_REMOVED,
     EVENT_JOBSTORE_ADDED,
-    EVENT_JOBSTORE_REMOVED,
     EVENT_SCHEDULER_PAUSED,
     EVENT_SCHEDULER_RESUMED,
     EVENT_SCHEDULER_SHUTDOWN,
@@ -33,6 +30,7 @@ from ..executors.base import BaseExecutor
 from ..executors.shutdown import inside_shutdown
 from ..jobstores.base import BaseJobStore
 from ..jobstores.job import Job
+from .attaching import PluginMethods
 from .care import CareMethods
 from .configuration import (
     DEFAULT_PREFIX,
@@ -40,7 +38,6 @@ from .configuration import (
     build_executor,
     build_jobstore,
     read_settings,
-    specification,
     without,
 )
 from .engine import Engine
@@ -49,7 +46,6 @@ from .keeper import Keeper
 from .loop import Loop, run
 from .planning import undefined
 from .plugins import load_plugin
-from .port import Port
 
 __all__ = ["STATE_PAUSED", "STATE_RUNNING", "STATE_STOPPED", "BaseScheduler", "undefined"]
 
@@ -61,7 +57,7 @@ STATE_PAUSED: Final = 2
 """The scheduler is started, and claims no jobs."""
 
 
-class BaseScheduler(CareMethods):
+class BaseScheduler(PluginMethods, CareMethods):
     """Base of all schedulers. All methods may be called from any thread, jobs and listeners included.
 
     `gconfig` is a mapping of options as a configuration file gives them, `options` are the same as keywords (which win): `logger`,
@@ -225,17 +221,6 @@ class BaseScheduler(CareMethods):
         for alias, store in jobstores.items():
             self._open(engine, alias, store)
 
-    def _open(self, engine: Engine, alias: str, store: BaseJobStore) -> None:
-        """Start a store, and have the engine look at it."""
-        store.own(engine.owner, int(engine.lease * 1_000_000))
-        store.start(self, alias)
-        engine.add_port(Port(engine, alias, store))
-        if store.shared:
-            with self._lock:
-                if self._keeper is None:
-                    self._keeper = Keeper(engine)
-            self._keeper.start()
-
     def shutdown(self, wait: bool = True) -> None:
         """Stop: claim nothing more, wait for all runs that were claimed, and close the stores.
 
@@ -296,12 +281,6 @@ class BaseScheduler(CareMethods):
             keeper.stop()
         close()
 
-    def _close(self, alias: str, store: BaseJobStore) -> None:
-        try:
-            store.shutdown()
-        except Exception:
-            self._logger.exception('Error shutting down job store "%s"', alias)
-
     def pause(self) -> None:
         """Claim no more jobs until `resume()`; runs that are claimed go on. Does nothing if it is paused already."""
         self._set_paused(True)
@@ -350,83 +329,6 @@ class BaseScheduler(CareMethods):
     def _join(self) -> None:
         """Return when the driver has ended, or at once when called on its own thread."""
 
-    # -- executors and stores ----------------------------------------------------------------------------------------
-
-    def add_executor(self, executor: Any, alias: str = "default", **executor_opts: Any) -> None:
-        """Add an executor: an instance, any `concurrent.futures.Executor`, or a plug-in's name and arguments. ValueError: the alias is taken."""
-        self._check_process()
-        built = build_executor(alias, specification(executor, executor_opts))
-        with self._lock:
-            if alias in self._executors or alias in self._starting:
-                raise ValueError(f'This scheduler already has an executor by the alias of "{alias}"')
-            self._starting.add(alias)
-            engine = self._engine
-        try:
-            if engine is not None:
-                built.start(self, alias)
-            with self._lock:
-                self._executors[alias] = built  # only now, or the loop might find it before it is started
-        finally:
-            with self._lock:
-                self._starting.discard(alias)
-        self._dispatch_event(SchedulerEvent(EVENT_EXECUTOR_ADDED, alias))
-        if engine is not None:
-            engine.known_executor(alias)
-
-    def remove_executor(self, alias: str, shutdown: bool = True) -> None:
-        """Remove an executor, and shut it down; its jobs wait until somebody has one of that name. Raises KeyError if it is unknown."""
-        self._check_process()
-        with self._lock:
-            if alias not in self._executors:
-                raise KeyError(f"No such executor: {alias}")
-            executor = self._executors.pop(alias)
-            self._configured[0].discard(alias)
-        try:
-            if shutdown:
-                executor.shutdown()
-        finally:
-            self._dispatch_event(SchedulerEvent(EVENT_EXECUTOR_REMOVED, alias))
-
-    def add_jobstore(self, jobstore: Any, alias: str = "default", **jobstore_opts: Any) -> None:
-        """Add a job store: an instance, or a plug-in's name with its arguments. Raises ValueError if the alias is taken."""
-        self._check_process()
-        built = build_jobstore(alias, specification(jobstore, jobstore_opts))
-        with self._lock:
-            if alias in self._jobstores:
-                raise ValueError(f'This scheduler already has a job store by the alias of "{alias}"')
-            self._jobstores[alias] = built
-            engine = self._engine
-        if engine is not None:
-            try:
-                self._open(engine, alias, built)
-                self._announce(self._add_pending(alias))
-            except BaseException:
-                with self._lock:
-                    self._jobstores.pop(alias, None)
-                engine.remove_port(alias, partial(self._close, alias, built))
-                raise
-        self._dispatch_event(SchedulerEvent(EVENT_JOBSTORE_ADDED, alias))
-        self.wakeup()
-
-    def remove_jobstore(self, alias: str, shutdown: bool = True) -> None:
-        """Remove a job store from this scheduler; its jobs stay in it. Raises KeyError if it is unknown.
-
-        It is closed (if `shutdown`) as soon as the runs that were claimed from it have ended and are written.
-        """
-        self._check_process()
-        with self._lock:
-            if alias not in self._jobstores:
-                raise KeyError(f"No such job store: {alias}")
-            store = self._jobstores.pop(alias)
-            self._configured[1].discard(alias)
-            engine = self._engine
-            close = partial(self._close, alias, store) if shutdown else _nothing
-        if engine is None:
-            close()
-        else:
-            engine.remove_port(alias, close)
-        self._dispatch_event(SchedulerEvent(EVENT_JOBSTORE_REMOVED, alias))
-
     # -- listeners ---------------------------------------------------------------------------------------------------
 
     def add_listener(self, callback: Callable[[Any], object], mask: Mask = EVENT_ALL) -> None:
@@ -445,7 +347,3 @@ class BaseScheduler(CareMethods):
             "Schedulers cannot be serialized. Ensure that you are not passing a scheduler instance as an argument to a job, or scheduling an "
             "instance method where the instance contains a scheduler as an attribute"
         )
-
-
-def _nothing() -> None:
-    pass
