@@ -28,7 +28,9 @@ class BackgroundScheduler(ThreadDriven):
         self._daemon: bool = as_bool("daemon", extra.get("daemon", extra.get("daemonic", True)))
 
     def _run(self, loop: Loop) -> None:
-        self._thread = threading.Thread(
+        thread = threading.Thread(
             target=drive, args=(loop, self._wakeup.wait), name="mainspring", daemon=self._daemon
         )
-        self._thread.start()
+        with self._lock:  # a shutdown finds it started, or not at all
+            thread.start()
+            self._thread = thread

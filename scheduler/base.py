@@ -173,7 +173,8 @@ class BaseScheduler(PluginMethods, CareMethods):
         self._announce(added)
         self._logger.info("Scheduler started")
         self._dispatch_event(SchedulerEvent(EVENT_SCHEDULER_STARTED))
-        self._run(run(engine))
+        if not engine.stopping:  # else a listener, or another thread, has shut it down already
+            self._run(run(engine))
 
     def _begin(self, state: int) -> list[Job]:
         """Add the pending jobs, and count as started from the moment on at which none is left: others may add some meanwhile."""
@@ -237,18 +238,24 @@ class BaseScheduler(PluginMethods, CareMethods):
         engine.stopping = True  # read before every claim; a claim that is on its way is submitted to its end
         # A job that calls this is not waited for, by this shutdown or by another scheduler's.
         with inside_shutdown():
-            self._wake()
-            self._join()
-            self._stop_parts(engine, wait)
-        with self._lock:
-            self._engine = None
+            try:
+                self._wake()
+                self._join()
+                self._stop_parts(engine, wait)
+            except BaseException:
+                # Ctrl-C while it waits: what is left to be done is done without waiting.
+                self._stop_parts(engine, wait=False)
+                raise
+            finally:
+                with self._lock:
+                    self._engine = None
         self._logger.info("Scheduler has been shut down")
         self._dispatch_event(SchedulerEvent(EVENT_SCHEDULER_SHUTDOWN))
 
     def _stop_parts(self, engine: Engine, wait: bool) -> None:
         """End the executors, write what has ended, and close the stores, now or when the last run has ended."""
         with self._lock:
-            executors, keeper, self._keeper = dict(self._executors), self._keeper, None
+            executors = dict(self._executors)
         for alias, executor in executors.items():
             try:
                 for ticket in executor.withdraw() if not wait else ():
@@ -272,6 +279,8 @@ class BaseScheduler(PluginMethods, CareMethods):
                 if self._engine in (None, engine):
                     self._closed.set()
 
+        with self._lock:
+            keeper, self._keeper = self._keeper, None
         if engine.submitting or any(port.tickets for port in engine.ports()):
             (keeper or Keeper(engine)).see_to_the_rest(close)
             if not wait:

@@ -43,7 +43,8 @@ class ThreadDriven(BaseScheduler):
         self._wakeup.set()
 
     def _join(self) -> None:
-        thread = self._thread
+        with self._lock:
+            thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join()
 

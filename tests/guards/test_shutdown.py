@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
+from random import Random
 from threading import Event, Thread
 from typing import Any
 
@@ -17,8 +18,9 @@ from mainspring.events import (
     EVENT_SCHEDULER_STARTED,
 )
 from mainspring.executors.pool import ThreadPoolExecutor
+from mainspring.jobstores.base import JobStoreError
 from mainspring.jobstores.memory import MemoryJobStore
-from mainspring.scheduler import SchedulerNotRunningError
+from mainspring.scheduler import SchedulerAlreadyRunningError, SchedulerNotRunningError
 from mainspring.scheduler.background import BackgroundScheduler, BlockingScheduler
 from mainspring.scheduler.base import BaseScheduler
 
@@ -333,3 +335,87 @@ def test_start_and_shutdown_many_times(store: str, tmp_path: Path) -> None:
         within_time(scheduler.shutdown)
     assert heard.seconds("x") == [60 * minute for minute in range(1, 11)]
     assert not heard.of(EVENT_JOBSTORE_FAILED)
+
+
+class InterruptedExecutor(ThreadPoolExecutor):
+    """Waiting for it is interrupted: the main thread's Ctrl-C."""
+
+    def shutdown(self, wait: bool = True) -> None:
+        if wait:
+            raise KeyboardInterrupt
+        super().shutdown(wait)
+
+
+def test_a_shutdown_that_is_interrupted_while_it_waits_is_one_that_does_not(
+    store: str, tmp_path: Path
+) -> None:
+    scheduler, clock = background(
+        jobstores={"default": STORES[store](tmp_path)}, executors={"default": InterruptedExecutor(2)}
+    )
+    heard = Heard(scheduler)
+    running, go_on = Event(), Event()
+
+    def job() -> None:
+        running.set()
+        go_on.wait(TIMEOUT)
+
+    HOOKS["x"] = job
+    scheduler.start()
+    scheduler.add_job(hooked, "interval", minutes=1, id="x", args=["x"])
+    clock.advance(MINUTE)
+    assert running.wait(TIMEOUT)
+    with pytest.raises(KeyboardInterrupt):
+        scheduler.shutdown()
+    assert not scheduler.running
+    go_on.set()
+    heard.wait(EVENT_JOB_EXECUTED, "x")
+    join_the_keepers()
+    scheduler.start()
+    clock.advance(MINUTE)
+    heard.wait(EVENT_JOB_EXECUTED, "x", 2)
+    within_time(lambda: scheduler.shutdown(wait=False))
+
+
+def test_threads_that_start_and_stop_and_pause_it_as_they_like(store: str, tmp_path: Path) -> None:
+    """Each call does what it says or says that it cannot; whatever the order, the scheduler works at the end."""
+    scheduler, _ = background(
+        jobstores={"default": STORES[store](tmp_path)}, job_defaults={"misfire_grace_time": None}
+    )
+    calls: list[Callable[[], object]] = [
+        scheduler.start,
+        scheduler.shutdown,
+        lambda: scheduler.shutdown(wait=False),
+        scheduler.pause,
+        scheduler.resume,
+        scheduler.wakeup,
+        scheduler.get_jobs,
+        lambda: scheduler.add_job(nothing, "interval", minutes=1),
+    ]
+    errors: list[BaseException] = []
+
+    def churn(seed: int) -> None:
+        random = Random(seed)
+        for _ in range(100):
+            try:
+                random.choice(calls)()
+            except (SchedulerAlreadyRunningError, SchedulerNotRunningError):
+                pass
+            except BaseException as exc:
+                # Between the two a store may have been closed; that is said, and no more than that.
+                if not isinstance(exc, JobStoreError):
+                    errors.append(exc)
+
+    threads = [Thread(target=churn, args=(seed,), daemon=True) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(3 * TIMEOUT)
+        assert not thread.is_alive()
+    assert errors == []
+    if scheduler.running:
+        within_time(scheduler.shutdown)
+    heard = Heard(scheduler)
+    scheduler.add_job(nothing, id="last")
+    scheduler.start()
+    heard.wait(EVENT_JOB_EXECUTED, "last")
+    within_time(scheduler.shutdown)
