@@ -182,11 +182,11 @@ class Job:
 
     def remove(self) -> None:
         """Remove the job from its store; see `scheduler.remove_job`."""
-        self._scheduler._remove_job(self.id, self._jobstore_alias, self._incarnation)
+        self._scheduler._remove_job(self.id, self._place(), self._incarnation)
 
     def refresh(self) -> Self:
         """Bring a snapshot up to date with its store. Raises `JobLookupError` if the job is no longer there."""
-        found = self._scheduler.get_job(self.id, self._jobstore_alias)
+        found = self._scheduler.get_job(self.id, self._place())
         if found is None or (self._incarnation is not None and found._incarnation != self._incarnation):
             raise JobLookupError(self.id)
         self._adopt(found)
@@ -197,12 +197,15 @@ class Job:
         return None if self._record is None else self._record.incarnation
 
     def _edited(self, method: str, *arguments: Any) -> Self:
-        edited = getattr(self._scheduler, method)(
-            self.id, self._jobstore_alias, self._incarnation, *arguments
-        )
+        edited = getattr(self._scheduler, method)(self.id, self._place(), self._incarnation, *arguments)
         if edited is not None:
             self._adopt(edited)
         return self
+
+    def _place(self) -> str | None:
+        """The alias of its store, or of that into which it will get; another store may have a job of the same id."""
+        place: str | None = self._jobstore_alias
+        return self._scheduler._awaited_store(self) if place is None else place
 
     # -- for the scheduler and the stores --------------------------------------------------------------------------
 

@@ -80,6 +80,11 @@ class PendingMethods(InsertingMethods):
 
     # -- finding and changing --------------------------------------------------------------------------------------
 
+    def _awaited_store(self, job: Job) -> str | None:
+        """The alias of the store for which a job is pending; None if it is not."""
+        with self._lock:
+            return next((new.jobstore for new in self._pending.values() if new.job is job), None)
+
     def _pending_job(self, job_id: str, jobstore: str | None) -> NewJob | None:
         with self._lock:
             if jobstore is not None or not self._pending:

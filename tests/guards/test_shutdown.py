@@ -179,12 +179,17 @@ def test_without_wait_what_has_not_started_is_there_for_the_next_start(store: st
         job_defaults={"misfire_grace_time": None},
     )
     heard = Heard(scheduler)
-    go_on = Event()
-    HOOKS["x"] = lambda: go_on.wait(TIMEOUT)
+    running, go_on = Event(), Event()
+
+    def job() -> None:
+        running.set()
+        go_on.wait(TIMEOUT)
+
+    HOOKS["x"] = job
     scheduler.start()
     scheduler.add_job(hooked, "date", run_date=at(1), id="x", args=["x"])
     clock.advance(ONE_SECOND)
-    heard.wait(EVENT_JOB_SUBMITTED, "x")
+    assert running.wait(TIMEOUT)
     for number in range(3):
         scheduler.add_job(nothing, "interval", minutes=1, next_run_time=at(1), id=f"y{number}")
     if store != "sqlite":

@@ -10,6 +10,7 @@ from mainspring.events import (
     EVENT_JOB_MODIFIED,
     JobEvent,
 )
+from mainspring.jobstores.memory import MemoryJobStore
 from mainspring.scheduler.virtual import VirtualScheduler
 
 from tests.scheduler.watching import Heard, at, nothing, started, virtual
@@ -120,3 +121,13 @@ def test_many_pending_jobs_are_added_in_no_time() -> None:
         scheduler.add_job(nothing, "interval", hours=1, id=f"{number}")
     with started(scheduler):
         assert len(scheduler.get_jobs()) == 20_000
+
+
+def test_a_handle_is_of_one_store_though_another_has_the_same_id() -> None:
+    scheduler = virtual(jobstores={"one": MemoryJobStore(), "two": MemoryJobStore()})
+    first = scheduler.add_job(nothing, "interval", minutes=1, id="x", jobstore="one")
+    second = scheduler.add_job(nothing, "interval", minutes=1, id="x", jobstore="two")
+    second.modify(name="second")
+    assert (first.name, second.name) == ("nothing", "second")
+    second.remove()
+    assert scheduler.get_job("x") is first

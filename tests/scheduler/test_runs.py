@@ -290,6 +290,35 @@ def test_every_event_is_of_a_known_code(scheduler: VirtualScheduler) -> None:
     assert all(event.code & EVENT_ALL == event.code for event in heard.events)
 
 
+# -- clocks that are set -----------------------------------------------------------------------------------------------
+
+
+def test_a_clock_that_is_set_back_runs_nothing_twice_and_hides_nothing(store: str, tmp_path: Path) -> None:
+    scheduler, clock = with_a_pool(store, tmp_path)
+    heard = Heard(scheduler)
+    with started(scheduler):
+        scheduler.add_job(nothing, "interval", minutes=1, id="x")
+        clock.advance(2 * MINUTE)
+        heard.wait(EVENT_JOB_EXECUTED, "x")
+        clock.set(at(-3600))
+        scheduler.add_job(nothing, "date", run_date=at(-3600), id="y")
+        heard.wait(EVENT_JOB_EXECUTED, "y")
+        clock.set(at(180))
+        heard.wait(EVENT_JOB_EXECUTED, "x", 2)
+    assert heard.seconds("x") == [120, 180]
+
+
+def test_a_machine_that_slept_catches_up_at_once(store: str, tmp_path: Path) -> None:
+    scheduler, clock = with_a_pool(store, tmp_path)
+    heard = Heard(scheduler)
+    with started(scheduler):
+        scheduler.add_job(nothing, "interval", minutes=1, id="x")
+        scheduler.add_job(nothing, "interval", minutes=1, id="late", misfire_grace_time=1)
+        clock.advance(timedelta(hours=8, seconds=30))
+        assert heard.wait(EVENT_JOB_EXECUTED, "x").late == timedelta(seconds=30)
+        assert heard.wait(EVENT_JOB_MISSED, "late").late == timedelta(seconds=30)
+
+
 # -- log ---------------------------------------------------------------------------------------------------------------
 
 
