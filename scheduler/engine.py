@@ -206,11 +206,17 @@ class Engine:
     def submit(self, port: Port, result: ClaimResult) -> None:
         """Hand what was claimed to the executors, and say what else the claim has found."""
         self.submitting = True
+        claims = iter(result.claims)
         try:
             for _, job, times in result.skipped:
                 self.reports.skipped(port.alias, job, self.run_times(job, times))
-            for claim in result.claims:
+            for claim in claims:
                 self._submit(port, claim)
+        except BaseException:
+            # The program was told to end, in a listener or an inline job: what comes behind it has not been started.
+            for claim in claims:
+                port.returned(Ticket(port, claim, None).key)
+            raise
         finally:
             self.submitting = False
             if self.stopping:
@@ -234,8 +240,9 @@ class Engine:
             # The grace is for a scheduled run's first dispatch; what is run again or on demand is late by its nature.
             job = job._clone()
             job.misfire_grace_time = None
-        times = self.run_times(job, run.run_times)
+        times: list[datetime] = []
         try:
+            times = self.run_times(job, run.run_times)
             executor.submit_job(job, times, ticket)
         except MaxInstancesReachedError:
             ticket.done = True
@@ -248,12 +255,14 @@ class Engine:
             self.reports.skipped(port.alias, job, times)
             self._withdraw(ticket)
         except BaseException as exc:
-            if ends_program(exc):
-                raise
-            if self.stopping:
-                # The executor is shut down, by a job or a listener in this very thread: the run is there for the next start.
+            if ends_program(exc) and ticket.done:
+                raise  # the job's own, which has run
+            if ends_program(exc) or self.stopping:
+                # Or the executor is shut down, by a job or a listener in this very thread: the run is there for the next start.
                 self._window_of(ticket, -1)
                 port.returned(ticket.key)
+                if ends_program(exc):
+                    raise
                 return
             self.reports.submit_failed(port.alias, job, times, exc)
             self._withdraw(ticket)

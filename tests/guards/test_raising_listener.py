@@ -1,6 +1,7 @@
 """A listener that raises harms nobody: not the loop, not the run, not the listeners behind it, not the call that it was told of."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,13 +9,15 @@ from mainspring.events import (
     EVENT_JOB_ADDED,
     EVENT_JOB_ERROR,
     EVENT_JOB_EXECUTED,
+    EVENT_JOB_MAX_INSTANCES,
     EVENT_JOB_SUBMITTED,
     EVENT_SCHEDULER_SHUTDOWN,
     EVENT_SCHEDULER_STARTED,
 )
 
-from tests.guards.faults import InjectedFault, UnspeakableFault
-from tests.scheduler.watching import Heard, background, boom, nothing, started, virtual
+from tests.guards.faults import STORES, HoldingExecutor, InjectedFault, UnspeakableFault
+from tests.guards.test_jobs_that_call_the_scheduler import join_the_keepers
+from tests.scheduler.watching import Heard, at, background, boom, nothing, started, virtual, within_time
 
 MINUTE = timedelta(minutes=1)
 
@@ -88,3 +91,40 @@ def test_a_listener_that_is_removed_or_added_by_one() -> None:
         scheduler.add_job(nothing, "interval", minutes=1)
     assert calls[0] == EVENT_SCHEDULER_STARTED
     assert [event.code for event in heard] == [EVENT_JOB_ADDED, EVENT_SCHEDULER_SHUTDOWN]
+
+
+@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize("code", [EVENT_JOB_SUBMITTED, EVENT_JOB_EXECUTED, EVENT_JOB_MAX_INSTANCES])
+def test_an_order_to_exit_in_the_middle_of_a_batch_loses_no_run(
+    store: str, code: int, tmp_path: Path
+) -> None:
+    """`sys.exit()` in the main thread comes out; what was claimed and not started is there when the scheduler is started again."""
+    scheduler = virtual(
+        jobstores={"default": STORES[store](tmp_path)},
+        executors={"holding": HoldingExecutor()},
+        job_defaults={"misfire_grace_time": None},
+    )
+    orders = [SystemExit("told to exit")]
+
+    def leave(event: Any) -> None:
+        if orders:
+            raise orders.pop()
+
+    heard = Heard(scheduler)
+    scheduler.start()
+    scheduler.add_job(nothing, "interval", minutes=1, id="busy", executor="holding")
+    scheduler.advance(MINUTE)
+    for number in range(4):
+        scheduler.add_job(nothing, "date", run_date=at(120), id=f"{number}")
+    scheduler.add_listener(leave, code)
+    with pytest.raises(SystemExit, match="told to exit"):
+        scheduler.advance(MINUTE)
+    within_time(lambda: scheduler.shutdown(wait=False))
+    holding = scheduler._executors["holding"]
+    assert isinstance(holding, HoldingExecutor)
+    holding.release()
+    join_the_keepers()
+    with started(scheduler):
+        scheduler.advance(MINUTE)
+        assert [heard.seconds(f"{number}") for number in range(4)] == [[120]] * 4
+        holding.release()
