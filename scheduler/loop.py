@@ -72,9 +72,8 @@ def look_at(engine: Engine, port: Port) -> Loop:
     # Leases count from `now`, and the steps so far may have waited long.
     now, wanted = engine.clock.micros(), engine.wanted(port)
     result = yield Call(partial(port.claim, now, wanted))
-    engine.submit(
-        port, result
-    )  # from here to its end nothing is cancelled: each claim that was won is submitted
+    # From here to the end of submit() nothing is cancelled: each claim that was won is submitted.
+    engine.submit(port, result)
     progress = False
     if result.deferred:
         # What only other people's code can decide is restored and decided out here, then claimed if that still holds.
