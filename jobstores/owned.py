@@ -29,6 +29,7 @@ from .record import (
     Transition,
     Wanted,
     Written,
+    new_record,
 )
 
 if TYPE_CHECKING:
@@ -388,21 +389,7 @@ class OwnedRecords:
         return record
 
     def _new(self, job: Job, plan: Plan) -> Record:
-        bits = self._store.owner.random.getrandbits(63)
-        record = Record(
-            job.id,
-            bits,
-            job.executor,
-            None,
-            plan.next_run_time,
-            plan.fire_time,
-            plan.state,
-            (),
-            bits,
-            "",
-            None,
-            plan.reason,
-        )
+        record = new_record(job, plan, self._store.owner.random.getrandbits(63))
         sealed = transitions.seal(record, self._store.owner.stamp())
         return sealed if isinstance(sealed, Record) else record
 

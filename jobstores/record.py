@@ -247,6 +247,24 @@ def is_sooner(time: int | None, than: int | None) -> bool:
     return time is not None and (than is None or time < than)
 
 
+def new_record(job: Job, plan: Plan, number: int, payload: Any = None) -> Record:
+    """The record of a job that is added, still to be sealed; `number` is random, its incarnation and its first revision."""
+    return Record(
+        job.id,
+        number,
+        job.executor,
+        None,
+        plan.next_run_time,
+        plan.fire_time,
+        plan.state,
+        (),
+        number,
+        "",
+        payload,
+        plan.reason,
+    )
+
+
 def wake_time(state: State, next_run_time: int | None, runs: Sequence[Run]) -> int | None:
     """When a scheduler must look at a record: **the** index of every store (record.md).
 

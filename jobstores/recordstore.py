@@ -38,6 +38,7 @@ from .record import (
     Transition,
     Wanted,
     Written,
+    new_record,
 )
 from .references import check_callable_args
 from .restored import RestoredJobs, is_immutable
@@ -196,28 +197,11 @@ class RecordJobStore(BaseJobStore):
             if job.id in seen:
                 raise ConflictingIdError(job.id)
             seen.add(job.id)
-            records.append(self._new_record(job, plan))
+            records.append(new_record(job, plan, self._random_bits(), self.pack(job)))
         stamp = self.owner.stamp()
         self._insert(records, stamp)
         for (job, _), record in zip(items, records, strict=True):
             self._inserted(job, replace(record, stamp=stamp))
-
-    def _new_record(self, job: Job, plan: Plan) -> Record:
-        bits = self._random_bits()
-        return Record(
-            job.id,
-            bits,
-            job.executor,
-            None,
-            plan.next_run_time,
-            plan.fire_time,
-            plan.state,
-            (),
-            bits,
-            "",
-            self.pack(job),
-            plan.reason,
-        )
 
     def _inserted(self, job: Job, record: Record) -> None:
         """A record was added for the caller's job: the job becomes a snapshot of it."""

@@ -62,7 +62,7 @@ class BaseScheduler(PluginMethods, CareMethods):
 
     `gconfig` is a mapping of options as a configuration file gives them, `options` are the same as keywords (which win): `logger`,
     `timezone`, `jobstore_retry_interval` (10 s), `job_defaults`, `executors`, `jobstores`, `clock`, `lease` (30 s), `claim_window`
-    (1,000), `max_clock_offset` (5 s), `random`, and those of the front end. Unknown ones are refused with TypeError.
+    (1,000), `max_clock_offset` (5 s; for stores that have a clock: none so far), `random`, and those of the front end. Unknown ones are refused.
     """
 
     front_end_options: ClassVar[frozenset[str]] = frozenset()
