@@ -7,7 +7,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from mainspring.triggers import CronTrigger, cron_fields
+from mainspring.triggers import CronTrigger
+from mainspring.triggers.cron import fields as cron_fields
 from mainspring.triggers.instants import LAST_INSTANT, to_micros
 
 from tests.triggers.schedules import cron

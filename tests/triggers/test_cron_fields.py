@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mainspring.triggers import CronExpressionError, CronTrigger
-from mainspring.triggers.cron_fields import FIELD_NAMES, parse_field
+from mainspring.triggers.cron.fields import FIELD_NAMES, parse_field
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from .cron_fields import FIELD_NAMES, WEEKDAYS, CronExpressionError
+from .fields import FIELD_NAMES, WEEKDAYS, CronExpressionError
 
 __all__ = ["parse_crontab"]
 

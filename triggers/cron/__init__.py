@@ -7,11 +7,9 @@ from datetime import date, datetime, tzinfo
 from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple, Self
 
-from . import civil
-from .base import InstantTrigger, check_arguments, check_jitter, check_version, put, state_integer
-from .cron_fields import FIELD_NAMES, CronExpressionError, CronField, parse_field
-from .crontab import parse_crontab
-from .instants import (
+from .. import civil
+from ..base import InstantTrigger, check_arguments, check_jitter, check_version, put, state_integer
+from ..instants import (
     FIRST_INSTANT,
     LAST_INSTANT,
     as_zone,
@@ -20,8 +18,10 @@ from .instants import (
     optional_instant,
     zone_name,
 )
-from .offsets import ZoneOffsets, offsets_of
-from .wallclock import WallSchedule
+from ..offsets import ZoneOffsets, offsets_of
+from .crontab import parse_crontab
+from .fields import FIELD_NAMES, CronExpressionError, CronField, parse_field
+from .schedule import WallSchedule
 
 __all__ = ["CronExpressionError", "CronField", "CronTrigger"]
 
@@ -33,7 +33,7 @@ _Texts = tuple[str | None, ...]
 class CronTrigger(InstantTrigger):
     """Fires when all fields match the wall clock of *timezone*, from *start_date* until *end_date* (both inclusive).
 
-    Fields are text or integers (`cron_fields.py` has the grammar). Those left out are ``*`` if they are more significant than the least
+    Fields are text or integers (`fields.py` has the grammar). Those left out are ``*`` if they are more significant than the least
     significant one given, else their minimum; `week` (ISO) and `day_of_week` (0 is Monday) are ``*``.
 
     Clock changes, by the rule of Vixie cron (its man page, "daylight saving time"). The trigger is *wildcard* if its minute or its hour begins with

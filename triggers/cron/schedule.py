@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from datetime import date
 from functools import lru_cache
 
-from .cron_fields import CronField, DayRule
+from .fields import CronField, DayRule
 
 __all__ = ["WallSchedule"]
 
