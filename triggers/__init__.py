@@ -6,14 +6,16 @@ A trigger is an immutable value. Inside it speaks integer microseconds UTC (`nex
 Errors, all of them raised where a trigger is made:
 
     ValueError                  naming the argument
-      └ CronExpressionError     a cron expression that is not understood, or that can never match
+      ├ CronExpressionError     a cron expression that is not understood, or that can never match
+      └ NoFireTimeFoundError    a search that was given up at its bound (of combined triggers; also raised when a fire time is asked for)
     TypeError                   an argument of a wrong type, or one that does not exist
 """
 
-from .base import BaseTrigger, InstantTrigger
+from .base import BaseTrigger, InstantTrigger, NoFireTimeFoundError
 from .cron import CronExpressionError, CronField, CronTrigger
 from .date import DateTrigger
 from .interval import IntervalTrigger
+from .policies import Gap, Overlap
 
 __all__ = [
     "BaseTrigger",
@@ -21,8 +23,11 @@ __all__ = [
     "CronField",
     "CronTrigger",
     "DateTrigger",
+    "Gap",
     "InstantTrigger",
     "IntervalTrigger",
+    "NoFireTimeFoundError",
+    "Overlap",
     "calls_user_code",
 ]
 

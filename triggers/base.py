@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, tzinfo
+from itertools import islice
 from typing import Any, ClassVar, NoReturn, Self
 
 from .instants import from_micros, to_micros
 
-__all__ = ["BaseTrigger", "InstantTrigger"]
+__all__ = ["BaseTrigger", "InstantTrigger", "NoFireTimeFoundError"]
+
+
+class NoFireTimeFoundError(ValueError):
+    """A search for a fire time was given up at its bound: there may be none, and nothing proves it. The message says what was searched."""
 
 
 class BaseTrigger(ABC):
@@ -39,6 +44,32 @@ class BaseTrigger(ABC):
         Called once, when the job is added. *anchor* is the `next_run_time` that was given with the job, if any. Default: itself.
         """
         return self
+
+    def iterate(self, start: datetime, end: datetime | None = None) -> Iterator[datetime]:
+        """The fire times from *start* until *end*, both inclusive, one after the other as they are asked for.
+
+        Without *end* it may go on until the year 9999. A trigger that is not bound yet binds itself to *start*.
+        """
+        trigger = self.bind(start, "")
+        fire_time = trigger.get_next_fire_time(None, start)
+        while fire_time is not None and (end is None or fire_time <= end):
+            yield fire_time
+            fire_time = trigger.get_next_fire_time(fire_time, fire_time)
+
+    def preview(self, n: int, start: datetime) -> list[datetime]:
+        """The first *n* fire times at or after *start*; fewer, if there are no more."""
+        return list(islice(self.iterate(start), n))
+
+    def describe(self) -> str:
+        """The schedule in plain English words, for people. The wording may change from one release to another."""
+        return str(self)
+
+    def hazards(self, start: datetime, end: datetime) -> list[str]:
+        """What a person may not expect of the schedule from *start* until *end* (inclusive), each as a line of plain English words.
+
+        Such as times that do not exist on a day on which clocks change, with what becomes of them. None for a trigger of a class that is not mainspring's.
+        """
+        return []
 
 
 class InstantTrigger(BaseTrigger):

@@ -1,120 +1,148 @@
-"""Civil time: which seconds UTC the matches of a wall-clock schedule are, on the days when clocks change too.
+"""Civil time: triggers that follow a wall clock, and what becomes of their times on the days when clocks change.
 
-A zone is a row of spans of constant offset (`offsets.py`); inside one, wall time and UTC differ by a constant. The two kinds of schedule differ in
-which wall times a span answers for:
-
-    wildcard    those that its own clock shows. Times that a gap skips are shown by no span, those of an overlap by two.
-    fixed       those from where the wall clock of the span before it stopped until where its own stops. So each wall time has exactly one span:
-                after a gap, the span answers for the skipped times too, all of them at its first second; after an overlap, not for
-                those that the earlier span has had.
-
-Both follow Vixie cron (cron(8), on "time changes"). Seconds UTC are since the epoch, wall seconds likewise on the wall.
+A schedule is a set of wall times (`WallTimes`), which knows nothing of zones; a zone is a row of spans of constant offset (`offsets.py`), inside of which
+wall time and UTC differ by a constant. `resolution.py` puts the two together, by the policies in `policies.py`.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from datetime import datetime, timedelta, tzinfo
 
-from .offsets import Span, ZoneOffsets
+from . import resolution
+from .base import InstantTrigger, put
+from .instants import FIRST_INSTANT, LAST_INSTANT, from_micros, to_micros
+from .offsets import ZoneOffsets, offsets_of
+from .policies import Gap, Overlap, as_gap, as_overlap
+from .resolution import WallTimes
 
-__all__ = ["WallTimes", "count", "fixed", "next_wildcard", "previous_fixed", "previous_wildcard"]
+__all__ = ["CivilTrigger", "Gap", "Overlap", "WallTimes", "as_gap", "as_overlap"]
 
-# A wildcard schedule whose every match falls into a gap (minute="*", hour=2 on the last Sunday of March, in Berlin) is skipped year after
-# year. Gaps repeat with the calendar after 400 years, two a year at most: what has been skipped more often than this always will be.
-_MOST_GAPS = 1_000
-
-
-class WallTimes(Protocol):
-    """A schedule on the wall clock: a set of wall seconds."""
-
-    def next(self, wall: int) -> int | None:
-        """The first match not before *wall*."""
-
-    def previous(self, wall: int) -> int | None:
-        """The last match not after *wall*."""
-
-    def count(self, begin: int, end: int) -> int:
-        """How many matches w have begin <= w < end."""
+_SECOND = 1_000_000
 
 
-def fixed(offsets: ZoneOffsets, match: int, near: int) -> int:
-    """The second UTC at which a fixed schedule runs for the wall second *match*; *near* is within a few days of it."""
-    span = offsets.at(near)
-    while match >= span.end + span.offset:
-        span = offsets.at(span.end)
-    while match < span.start + span.before:
-        span = offsets.at(span.start - 1)
-    return max(span.start, match - span.offset)
+class CivilTrigger(InstantTrigger):
+    """Base of the triggers that follow the wall clock of *timezone*, from *start_date* until *end_date* (both inclusive), in whole seconds."""
 
+    __slots__ = ("_end", "_gap", "_offsets", "_open", "_overlap", "_start", "_wall", "jitter", "timezone")
 
-def previous_fixed(wall: WallTimes, offsets: ZoneOffsets, second: int) -> int | None:
-    """The last run of a fixed schedule not after *second*."""
-    span = offsets.at(second)
-    # In the second pass of an overlap, nothing has come since the end of the first.
-    match = wall.previous(max(second + span.offset, span.start + span.before - 1))
-    return None if match is None else fixed(offsets, match, match - span.offset)
+    _wall: WallTimes
+    _offsets: ZoneOffsets  # those of timezone
+    _start: int  # FIRST_INSTANT: no start
+    _end: int  # LAST_INSTANT: no end
+    _open: bool  # neither start nor end
+    _gap: Gap
+    _overlap: Overlap
+    timezone: tzinfo
+    jitter: float | None
 
+    def _set(
+        self,
+        wall: WallTimes,
+        start: int | None,
+        end: int | None,
+        zone: tzinfo,
+        gap: Gap,
+        overlap: Overlap,
+        jitter: float | None,
+    ) -> None:
+        """Fill the slots of this class. *start* and *end* are inclusive instants."""
+        put(self, "_wall", wall)
+        put(self, "_offsets", offsets_of(zone))
+        put(self, "_start", FIRST_INSTANT if start is None else start)
+        put(self, "_end", LAST_INSTANT if end is None else end)
+        put(self, "_open", start is None and end is None)
+        put(self, "_gap", gap)
+        put(self, "_overlap", overlap)
+        put(self, "timezone", zone)
+        put(self, "jitter", jitter)
 
-def next_wildcard(wall: WallTimes, offsets: ZoneOffsets, span: Span) -> int | None:
-    """The first run of a wildcard schedule after the end of *span*."""
-    floor = following = offsets.at(span.end)
-    for _ in range(_MOST_GAPS):
-        match = wall.next(following.start + following.offset)
-        if match is None:
+    @property
+    def start_date(self) -> datetime | None:
+        return None if self._start == FIRST_INSTANT else from_micros(self._start, self.timezone)
+
+    @property
+    def end_date(self) -> datetime | None:
+        return None if self._end == LAST_INSTANT else from_micros(self._end, self.timezone)
+
+    @property
+    def gap(self) -> Gap:
+        """What becomes of times that the clock skips."""
+        return self._gap
+
+    @property
+    def overlap(self) -> Overlap:
+        """Which of the two, of a time that the clock shows twice."""
+        return self._overlap
+
+    def next_after(self, instant: int) -> int | None:
+        if instant < self._start:
+            instant = self._start - 1
+        second = instant // _SECOND + 1  # the first one that may fire
+        offsets = self._offsets
+        _, _, offset, _, _, calm, until = offsets.at(second)
+        fire: int | None = None
+        if calm <= second < until:
+            match = self._wall.next(second + offset)
+            if match is None:
+                # What has no match left is not shown again either, for no overlap begins in here.
+                return None
+            fire = match - offset
+            if fire >= until:
+                # Beyond the next change. If that time is far from all changes, it is what the clock shows there, and nothing comes before it.
+                _, _, offset, _, _, calm, until = offsets.at(fire)
+                fire = match - offset
+                if not calm <= fire < until:
+                    fire = None
+        if fire is None:
+            fire = resolution.next_run(self._wall, offsets, self._gap, self._overlap, second)
+        if fire is None or fire * _SECOND > self._end:
             return None
-        if match >= following.end + following.offset:
-            # Far ahead, perhaps: straight to the first span whose clock shows this time or, if it is skipped, a later one.
-            following = offsets.at(match - following.offset)
-            while match >= following.end + following.offset:
-                following = offsets.at(following.end)
-            while following.start > floor.start:
-                earlier = offsets.at(following.start - 1)
-                if match >= earlier.end + earlier.offset:
-                    break
-                following = earlier
-        if match >= following.start + following.offset:
-            return match - following.offset
-    return None
+        return fire * _SECOND
 
-
-def previous_wildcard(wall: WallTimes, offsets: ZoneOffsets, second: int) -> int | None:
-    """The last run of a wildcard schedule not after *second*."""
-    span = offsets.at(second)
-    match = wall.previous(second + span.offset)
-    if match is not None and match >= span.start + span.offset:
-        return match - span.offset
-    ceiling = earlier = offsets.at(span.start - 1)
-    for _ in range(_MOST_GAPS):
-        match = wall.previous(earlier.end + earlier.offset - 1)
-        if match is None:
+    def previous_before(self, instant: int) -> int | None:
+        second = (min(instant, self._end + 1) - 1) // _SECOND  # the last one that may fire
+        fire = resolution.previous_run(self._wall, self._offsets, self._gap, self._overlap, second)
+        if fire is None or fire * _SECOND < self._start:
             return None
-        if match < earlier.start + earlier.offset:
-            # Far back, perhaps: straight to the last span whose clock shows this time or, if it is skipped, an earlier one.
-            earlier = offsets.at(match - earlier.offset)
-            while match < earlier.start + earlier.offset:
-                earlier = offsets.at(earlier.start - 1)
-            while earlier.start < ceiling.start:
-                later = offsets.at(earlier.end)
-                if match < later.start + later.offset:
-                    break
-                earlier = later
-        if match < earlier.end + earlier.offset:
-            return match - earlier.offset
-    return None
+        return fire * _SECOND
 
+    def count_between(self, after: int, until: int) -> int:
+        """Goes by clock changes and by what the schedule repeats, not by fire times."""
+        first = max(after, self._start - 1) // _SECOND + 1
+        last = min(until, self._end) // _SECOND
+        return resolution.count_runs(self._wall, self._offsets, self._gap, self._overlap, first, last)
 
-def count(wall: WallTimes, offsets: ZoneOffsets, first: int, last: int, wildcard: bool) -> int:
-    """How many runs are from *first* to *last*, both inclusive. Goes by spans and months, not by runs."""
-    total = 0
-    while first <= last:
-        start, end, offset, before = offsets.at(first)
-        begin, finish = first + offset, min(last + 1, end) + offset
-        if not wildcard:
-            if first == start and before < offset and wall.count(start + before, start + offset + 1):
-                # All that the gap has swallowed, and what is due at its end anyway, is one run.
-                total += 1
-                begin += 1
-            begin = max(begin, start + before)
-        total += wall.count(begin, finish)
-        first = end
-    return total
+    def silent_from(self, instant: int) -> int:
+        """A whole second (µs) not before *instant*, before which it fires in every whole second from there on; the farther the better.
+
+        A way to pass over times that are excluded by a trigger that fires in every second of some hours.
+        """
+        second = -(-instant // _SECOND)
+        if not self._start <= second * _SECOND <= self._end:
+            return second * _SECOND
+        span = self._offsets.at(second)
+        if span.calm <= second < span.until:
+            silent = min(self._wall.next_gap(second + span.offset) - span.offset, span.until)
+        else:
+            # Near a clock change, second by second.
+            fire = resolution.next_run(self._wall, self._offsets, self._gap, self._overlap, second)
+            silent = second + 1 if fire == second else second
+        return min(silent * _SECOND, (self._end // _SECOND + 1) * _SECOND)
+
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
+        """The first fire time strictly later than *previous_fire_time*; or, if that is None, at or after *now*. In `timezone`."""
+        asked = now if previous_fire_time is None else previous_fire_time
+        offsets = self._offsets
+        if asked.tzinfo is self.timezone and self._open:
+            # On most days the wall clock is all that matters, and no time has to be turned into UTC and back.
+            since = asked - offsets.epoch
+            wall = since.days * 86_400 + since.seconds
+            _, _, offset, _, _, calm, until = offsets.recent
+            if calm <= wall - offset < until:
+                if previous_fire_time is not None or since.microseconds:
+                    wall += 1
+                match = self._wall.next(wall)
+                if match is not None and match - offset < until:
+                    return offsets.epoch + timedelta(0, match)
+        instant = self.next_after(to_micros(asked) - (previous_fire_time is None))
+        return None if instant is None else offsets.moment(instant)

@@ -7,30 +7,21 @@ from datetime import date, datetime, tzinfo
 from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple, Self
 
-from .. import civil
-from ..base import InstantTrigger, check_arguments, check_jitter, check_version, put, state_integer
-from ..instants import (
-    FIRST_INSTANT,
-    LAST_INSTANT,
-    as_zone,
-    format_instant,
-    from_micros,
-    optional_instant,
-    zone_name,
-)
-from ..offsets import ZoneOffsets, offsets_of
+from ..base import check_arguments, check_jitter, check_version, put, state_integer
+from ..civil import CivilTrigger
+from ..instants import FIRST_INSTANT, LAST_INSTANT, as_zone, format_instant, optional_instant, zone_name
+from ..policies import Gap, Overlap, as_gap, as_overlap
 from .crontab import parse_crontab
 from .fields import FIELD_NAMES, CronExpressionError, CronField, parse_field
 from .schedule import WallSchedule
 
 __all__ = ["CronExpressionError", "CronField", "CronTrigger"]
 
-_SECOND = 1_000_000
-
 _Texts = tuple[str | None, ...]
+_Policies = tuple[Gap | None, Overlap | None]
 
 
-class CronTrigger(InstantTrigger):
+class CronTrigger(CivilTrigger):
     """Fires when all fields match the wall clock of *timezone*, from *start_date* until *end_date* (both inclusive).
 
     Fields are text or integers (`fields.py` has the grammar). Those left out are ``*`` if they are more significant than the least
@@ -44,26 +35,24 @@ class CronTrigger(InstantTrigger):
         wildcard, */30  ●        ●        ●              wildcard     ●       ●            ●        ●               ●
 
     A fixed trigger with several times in one gap, or one at its very end, runs once for all of them. Nothing else is affected: a schedule of hour 0 runs
-    on the day after a change as on any other.
+    on the day after a change as on any other. *gap* and *overlap* choose another rule, each drawn in `Gap` and `Overlap`; those of the above are
+    ``after`` and ``first`` for a fixed trigger, ``skip`` and ``both`` for a wildcard one.
+
+    Fields with ``H`` (hashed) get their values from the id of the job, when it is added (`bind`): the same for a job for ever, spread over different jobs.
 
     *timezone* is by default that of *start_date*, else of *end_date*, else the local one. *jitter*: see `BaseTrigger.jitter`.
     Raises CronExpressionError (a ValueError) for text that is not understood, and for fields that no date matches.
     """
 
-    __slots__ = ("_compiled", "_end", "_offsets", "_start", "_wall", "jitter", "timezone")
+    __slots__ = ("_compiled", "_policies")
 
     argument_names: ClassVar[frozenset[str]] = frozenset(
-        {*FIELD_NAMES, "start_date", "end_date", "timezone", "jitter"}
+        {*FIELD_NAMES, "start_date", "end_date", "timezone", "jitter", "gap", "overlap"}
     )
     FIELD_NAMES: ClassVar[tuple[str, ...]] = FIELD_NAMES
 
     _compiled: _Compiled
-    _wall: WallSchedule  # that of _compiled, one step nearer
-    _offsets: ZoneOffsets  # those of timezone
-    _start: int  # FIRST_INSTANT: no start
-    _end: int  # LAST_INSTANT: no end
-    timezone: tzinfo
-    jitter: float | None
+    _policies: _Policies  # as they were given; None: by the kind of trigger
 
     def __init__(
         self,
@@ -79,18 +68,26 @@ class CronTrigger(InstantTrigger):
         end_date: datetime | date | str | None = None,
         timezone: tzinfo | str | None = None,
         jitter: float | None = None,
+        gap: Gap | str | None = None,
+        overlap: Overlap | str | None = None,
     ) -> None:
         given = (year, month, day, week, day_of_week, hour, minute, second)
         texts = tuple([None if value is None else _text(i, value) for i, value in enumerate(given)])
-        if timezone is None:
-            timezone = getattr(start_date, "tzinfo", None) or getattr(end_date, "tzinfo", None)
-        zone = as_zone(timezone)
-        start = optional_instant(start_date, zone, "start_date")
-        end = optional_instant(end_date, zone, "end_date")
-        self._fill(_compile(texts, False), start, end, zone, check_jitter(jitter))
+        self._fill(_compile(texts, False), start_date, end_date, timezone, jitter, gap, overlap)
 
     @classmethod
-    def from_crontab(cls, expr: str, timezone: tzinfo | str | None = None, dialect: str = "unix") -> Self:
+    def from_crontab(
+        cls,
+        expr: str,
+        timezone: tzinfo | str | None = None,
+        dialect: str = "unix",
+        *,
+        start_date: datetime | date | str | None = None,
+        end_date: datetime | date | str | None = None,
+        jitter: float | None = None,
+        gap: Gap | str | None = None,
+        overlap: Overlap | str | None = None,
+    ) -> Self:
         """The trigger of a crontab line's five fields, or of one of ``@hourly @daily @midnight @weekly @monthly @yearly @annually``.
 
         *dialect* ``"unix"`` is that of crontab(5): weekdays 0 and 7 are Sunday, and a date matches if day of month *or* weekday does, unless one
@@ -99,7 +96,7 @@ class CronTrigger(InstantTrigger):
         """
         texts, either = parse_crontab(expr, dialect)
         self = cls.__new__(cls)
-        self._fill(_compile(texts, either), None, None, as_zone(timezone), None)
+        self._fill(_compile(texts, either), start_date, end_date, timezone, jitter, gap, overlap)
         return self
 
     @property
@@ -107,69 +104,27 @@ class CronTrigger(InstantTrigger):
         """The eight fields in the order of FIELD_NAMES, each with `name`, `is_default` and `str()`."""
         return self._compiled.fields
 
-    @property
-    def start_date(self) -> datetime | None:
-        return None if self._start == FIRST_INSTANT else from_micros(self._start, self.timezone)
-
-    @property
-    def end_date(self) -> datetime | None:
-        return None if self._end == LAST_INSTANT else from_micros(self._end, self.timezone)
-
-    def next_after(self, instant: int) -> int | None:
-        if instant < self._start:
-            instant = self._start - 1
-        second = instant // _SECOND + 1  # the first one that may fire
-        span = self._offsets.at(second - 1)
-        start, end, offset, before = span
-        wall = second + offset
-        wildcard = self._compiled.wildcard
-        if not wildcard and wall < start + before:
-            # In the second pass of an overlap: a fixed schedule has had these times.
-            wall = start + before
-        match = self._wall.next(wall)
-        fire: int | None
-        if match is not None and match - offset < end:
-            fire = match - offset  # the everyday case: no clock change on the way
-        elif wildcard:
-            # Even if the wall clock has no match left: the second pass of an overlap may come.
-            fire = civil.next_wildcard(self._wall, self._offsets, span)
-        else:
-            fire = None if match is None else civil.fixed(self._offsets, match, match - offset)
-        if fire is None or fire * _SECOND > self._end:
-            return None
-        return fire * _SECOND
-
-    def previous_before(self, instant: int) -> int | None:
-        second = (min(instant, self._end + 1) - 1) // _SECOND  # the last one that may fire
-        if self._compiled.wildcard:
-            fire = civil.previous_wildcard(self._wall, self._offsets, second)
-        else:
-            fire = civil.previous_fixed(self._wall, self._offsets, second)
-        if fire is None or fire * _SECOND < self._start:
-            return None
-        return fire * _SECOND
-
-    def count_between(self, after: int, until: int) -> int:
-        first = max(after, self._start - 1) // _SECOND + 1
-        last = min(until, self._end) // _SECOND
-        return civil.count(self._wall, self._offsets, first, last, self._compiled.wildcard)
-
     def modified(self, **trigger_args: Any) -> Self:
         check_arguments(self, trigger_args)
-        keep = {
+        gap, overlap = self._policies
+        keep: dict[str, Any] = {
             "start_date": self.start_date,
             "end_date": self.end_date,
             "timezone": self.timezone,
             "jitter": self.jitter,
+            "gap": gap,
+            "overlap": overlap,
         }
-        changed = type(self)(**{**keep, **trigger_args})
-        if trigger_args.keys().isdisjoint(FIELD_NAMES):
-            put(changed, "_compiled", self._compiled)
-            put(changed, "_wall", self._wall)
+        keep.update(trigger_args)
+        if not trigger_args.keys().isdisjoint(FIELD_NAMES):
+            return type(self)(**keep)
+        changed = self.__class__.__new__(self.__class__)
+        changed._fill(self._compiled, **keep)
         return changed
 
     def get_state(self) -> dict[str, Any]:
-        return {
+        gap, overlap = self._policies
+        state = {
             "version": 1,
             "fields": {field.name: field.text for field in self.fields if not field.is_default},
             "days": "either" if self._compiled.either else "both",
@@ -178,6 +133,12 @@ class CronTrigger(InstantTrigger):
             "timezone": zone_name(self.timezone),
             "jitter": self.jitter,
         }
+        # Few have these: what is not given takes no room in a store.
+        if gap is not None:
+            state["gap"] = gap.value
+        if overlap is not None:
+            state["overlap"] = overlap.value
+        return state
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         check_version(self, state, 1)
@@ -187,25 +148,54 @@ class CronTrigger(InstantTrigger):
             raise ValueError(f"the state of a cron trigger is not understood: {unknown or days!r}")
         values = [fields.get(name) for name in FIELD_NAMES]
         texts = tuple([None if value is None else _text(i, value) for i, value in enumerate(values)])
+        compiled = _compile(texts, days == "either")
         start, end = state_integer(state, "start"), state_integer(state, "end")
-        jitter = check_jitter(state["jitter"])
-        self._fill(_compile(texts, days == "either"), start, end, as_zone(state["timezone"]), jitter)
+        zone, jitter = as_zone(state["timezone"]), check_jitter(state["jitter"])
+        self._settle(compiled, start, end, zone, jitter, state.get("gap"), state.get("overlap"))
 
     def _fill(
-        self, compiled: _Compiled, start: int | None, end: int | None, zone: tzinfo, jitter: float | None
+        self,
+        compiled: _Compiled,
+        start_date: datetime | date | str | None,
+        end_date: datetime | date | str | None,
+        timezone: tzinfo | str | None,
+        jitter: float | None,
+        gap: Gap | str | None,
+        overlap: Overlap | str | None,
     ) -> None:
+        """Fill a new instance from arguments as they were given."""
+        if timezone is None:
+            timezone = getattr(start_date, "tzinfo", None) or getattr(end_date, "tzinfo", None)
+        zone = as_zone(timezone)
+        start = None if start_date is None else optional_instant(start_date, zone, "start_date")
+        end = None if end_date is None else optional_instant(end_date, zone, "end_date")
+        self._settle(compiled, start, end, zone, check_jitter(jitter), gap, overlap)
+
+    def _settle(
+        self,
+        compiled: _Compiled,
+        start: int | None,
+        end: int | None,
+        zone: tzinfo,
+        jitter: float | None,
+        gap: Gap | str | None,
+        overlap: Overlap | str | None,
+    ) -> None:
+        wildcard = compiled.wildcard
+        if gap is None and overlap is None:
+            policies = _BY_KIND[wildcard]
+            put(self, "_policies", _NOT_GIVEN)
+        else:
+            policies = as_gap(gap, _BY_KIND[wildcard][0]), as_overlap(overlap, _BY_KIND[wildcard][1])
+            put(self, "_policies", (gap and policies[0], overlap and policies[1]))
         put(self, "_compiled", compiled)
-        put(self, "_wall", compiled.wall)
-        put(self, "_offsets", offsets_of(zone))
-        put(self, "_start", FIRST_INSTANT if start is None else start)
-        put(self, "_end", LAST_INSTANT if end is None else end)
-        put(self, "timezone", zone)
-        put(self, "jitter", jitter)
+        self._set(compiled.wall, start, end, zone, *policies, jitter)
 
     def _identity(self) -> tuple[object, ...]:
         texts = tuple(field.text for field in self.fields)
         zone = zone_name(self.timezone)
-        return (texts, self._compiled.either, self._start, self._end, zone, self.jitter)
+        policies = self._gap, self._overlap
+        return (texts, self._compiled.either, self._start, self._end, zone, self.jitter, policies)
 
     def _shown(self) -> list[str]:
         parts = [f"{field.name}='{field}'" for field in self.fields if not field.is_default]
@@ -223,7 +213,15 @@ class CronTrigger(InstantTrigger):
         parts.append(f"timezone='{zone_name(self.timezone)}'")
         if self.jitter is not None:
             parts.append(f"jitter={self.jitter!r}")
+        for name, policy in zip(("gap", "overlap"), self._policies, strict=True):
+            if policy is not None:
+                parts.append(f"{name}='{policy}'")
         return f"<{type(self).__name__} ({', '.join(parts)})>"
+
+
+_NOT_GIVEN: _Policies = (None, None)
+# By whether the trigger is wildcard.
+_BY_KIND = {False: (Gap.AFTER, Overlap.FIRST), True: (Gap.SKIP, Overlap.BOTH)}
 
 
 class _Compiled(NamedTuple):
