@@ -138,11 +138,18 @@ class CivilTrigger(InstantTrigger):
             since = asked - offsets.epoch
             wall = since.days * 86_400 + since.seconds
             _, _, offset, _, _, calm, until = offsets.recent
+            if not calm <= wall - offset < until:
+                # A guess by the offset of another span: off by hours at most, and checked.
+                _, _, offset, _, _, calm, until = offsets.at(wall - offset)
             if calm <= wall - offset < until:
-                if previous_fire_time is not None or since.microseconds:
-                    wall += 1
-                match = self._wall.next(wall)
-                if match is not None and match - offset < until:
+                match = self._wall.next(
+                    wall + 1 if previous_fire_time is not None or since.microseconds else wall
+                )
+                if match is None:
+                    return None
+                if match - offset >= until:
+                    _, _, offset, _, _, calm, until = offsets.at(match - offset)
+                if calm <= match - offset < until:
                     return offsets.epoch + timedelta(0, match)
         instant = self.next_after(to_micros(asked) - (previous_fire_time is None))
         return None if instant is None else offsets.moment(instant)

@@ -46,7 +46,7 @@ class Span(NamedTuple):
 class ZoneOffsets:
     """The spans of one zone. Safe to share between threads: what is kept is only ever added or replaced whole."""
 
-    __slots__ = ("_years", "_zone", "epoch", "recent")
+    __slots__ = ("_near", "_years", "_zone", "epoch", "recent")
 
     #: Midnight of 1970-01-01 on the zone's wall: datetimes of the zone are that many wall seconds away from it.
     epoch: datetime
@@ -57,33 +57,50 @@ class ZoneOffsets:
         self._zone = zone
         self.epoch = datetime(1970, 1, 1, tzinfo=zone)
         self._years: dict[int, tuple[Span, ...]] = {}
+        self._near: dict[int, Span] = {}
         self.recent = Span(0, 0, 0, 0, 0, 0, 0)
         if isinstance(zone, timezone):
             offset = self._offset(0)
             # Wide enough for whatever is asked, beyond the calendar too; calm as far as there are datetimes.
+            # (Beyond that, `at` would look for a year, and find this one too: it is the only one.)
             self.recent = Span(_FIRST * 2, _LAST * 2, offset, offset, offset, _FIRST, _LAST + 1)
 
     def at(self, second: int) -> Span:
         """The span in which *second* (since the epoch, UTC) lies. Beyond the calendar: the nearest one."""
         span = self.recent
-        if span.start <= second < span.end:
+        if span[0] <= second < span[1]:
             return span
+        # Then the one that was found last in these 48 days.
+        near = self._near.get(second >> 22)
+        if near is not None and near[0] <= second < near[1]:
+            self.recent = near
+            return near
+        return self._find(second)
+
+    def _find(self, second: int) -> Span:
         year = date.fromordinal(min(max(second, _FIRST), _LAST) // _DAY + _EPOCH_DAY).year
-        shift = 0
         if year >= _REPEATING:
-            alike = _year_like(year)
-            shift = (_first_day(year) - _first_day(alike)) * _DAY
-            year = alike
+            return self._repeated(second, year)
+        span = self._in_year(year, second)
+        self._near[second >> 22] = self.recent = span
+        return span
+
+    def _repeated(self, second: int, year: int) -> Span:
+        """The span of a second in one of the years whose changes are those of a year like it. Nothing is kept of these thousands."""
+        alike = _year_like(year % 400)
+        shift = (_first_day(year) - _first_day(alike)) * _DAY
+        start, end, offset, before, after, calm, until = self._in_year(alike, second - shift)
+        span = Span(start + shift, end + shift, offset, before, after, calm + shift, until + shift)
+        self.recent = span
+        return span
+
+    def _in_year(self, year: int, second: int) -> Span:
         spans = self._years.get(year)
         if spans is None:
             spans = self._years[year] = self._probe(year)
         for span in spans:
-            if second - shift < span.end:
+            if second < span.end:
                 break
-        if shift:
-            start, end, offset, before, after, calm, until = span
-            span = Span(start + shift, end + shift, offset, before, after, calm + shift, until + shift)
-        self.recent = span
         return span
 
     def moment(self, instant: int) -> datetime:
@@ -148,12 +165,13 @@ def _first_day(year: int) -> int:
     return years * 365 + years // 4 - years // 100 + years // 400 + 1 - _EPOCH_DAY
 
 
-@lru_cache(maxsize=512)
-def _year_like(year: int) -> int:
-    """The first year from _REPEATING on that has the same calendar as *year*."""
-    kind = _first_day(year) % 7, _first_day(year + 1) - _first_day(year)
-    return next(
-        other
-        for other in range(_REPEATING, _REPEATING + 41)
-        if kind == (_first_day(other) % 7, _first_day(other + 1) - _first_day(other))
-    )
+@lru_cache(maxsize=400)
+def _year_like(of_cycle: int) -> int:
+    """The first year from _REPEATING on that has the same calendar as those that leave *of_cycle* when divided by 400."""
+    year = _REPEATING + (of_cycle - _REPEATING) % 400
+    return next(other for other in range(_REPEATING, year + 1) if _calendar(other) == _calendar(year))
+
+
+def _calendar(year: int) -> tuple[int, int]:
+    first = _first_day(year)
+    return first % 7, _first_day(year + 1) - first
