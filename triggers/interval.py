@@ -17,9 +17,11 @@ from .instants import (
     to_micros,
     zone_name,
 )
+from .offsets import offsets_of
 
 __all__ = ["IntervalTrigger"]
 
+_from_timestamp = datetime.fromtimestamp
 _MICROSECOND = timedelta(microseconds=1)
 _LENGTH_NAMES = ("weeks", "days", "hours", "minutes", "seconds")
 
@@ -36,8 +38,8 @@ class IntervalTrigger(InstantTrigger):
     local one. *jitter*: see `BaseTrigger.jitter`. Raises ValueError for an interval that is not positive.
     """
 
-    # A million of these stand in memory: nothing here that could be computed.
-    __slots__ = ("_end", "_settled", "_start", "_step", "jitter", "timezone")
+    # A million of these stand in memory: nothing here that could be computed, but for what only the API for datetimes fills.
+    __slots__ = ("_end", "_recent", "_settled", "_start", "_step", "jitter", "timezone")
 
     argument_names: ClassVar[frozenset[str]] = frozenset(
         {*_LENGTH_NAMES, "start_date", "end_date", "timezone", "jitter"}
@@ -47,6 +49,7 @@ class IntervalTrigger(InstantTrigger):
     _start: int | None  # None: unbound
     _end: int  # LAST_INSTANT: no end
     _settled: bool  # the start was settled by bind, not given
+    _recent: _Recent | None  # the last answer to `get_next_fire_time`
     timezone: tzinfo
     jitter: float | None
 
@@ -75,6 +78,7 @@ class IntervalTrigger(InstantTrigger):
         end = None if end_date is None else optional_instant(end_date, zone, "end_date")
         put(self, "_end", LAST_INSTANT if end is None else end)
         put(self, "_settled", False)
+        put(self, "_recent", None)
         put(self, "timezone", zone)
         put(self, "jitter", None if jitter is None else check_jitter(jitter))
 
@@ -131,13 +135,35 @@ class IntervalTrigger(InstantTrigger):
 
     def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
         """As `InstantTrigger` has it; unbound, one interval after the previous fire time, or else after *now*."""
-        if previous_fire_time is not None:
-            instant = self.next_after(to_micros(previous_fire_time))
-        elif self._start is not None:
-            instant = self.next_after(to_micros(now) - 1)
-        else:
-            instant = self.next_after(to_micros(now))
-        return None if instant is None else from_micros(instant, self.timezone)
+        recent = self._recent
+        if recent is not None:
+            answer = recent.answer
+            if answer[0] is previous_fire_time:
+                # What is asked for mostly: the fire time behind the one that was answered last. A race with another thread is none: an answer is put in its
+                # place whole, and whichever is met, its two parts belong together.
+                instant = answer[1] + self._step
+                if instant < recent.until:
+                    moment = answer[0] + recent.interval
+                    recent.answer = (moment, instant)
+                    return moment
+        if previous_fire_time is None:
+            # Now itself may be a fire time, if there is a grid.
+            asked = to_micros(now)
+            following = self.next_after(asked if self._start is None else asked - 1)
+            if following is None:
+                return None
+            second, micros = divmod(following, 1_000_000)
+            return from_micros(following, self.timezone) if micros else _from_timestamp(second, self.timezone)
+        following = self.next_after(to_micros(previous_fire_time))
+        if following is None:
+            return None
+        moment = from_micros(following, self.timezone)
+        calm, until = (
+            second * 1_000_000 for second in offsets_of(self.timezone).at(following // 1_000_000)[-2:]
+        )
+        if calm <= following < until:
+            put(self, "_recent", _Recent((moment, following), min(until, self._end + 1), self.interval))
+        return moment
 
     def modified(self, **trigger_args: Any) -> Self:
         check_arguments(self, trigger_args)
@@ -177,6 +203,7 @@ class IntervalTrigger(InstantTrigger):
         put(self, "_start", state_integer(state, "start"))
         put(self, "_end", LAST_INSTANT if end is None else end)
         put(self, "_settled", bool(state["settled"]))
+        put(self, "_recent", None)
         put(self, "timezone", as_zone(state["timezone"]))
         put(self, "jitter", check_jitter(state["jitter"]))
 
@@ -187,6 +214,7 @@ class IntervalTrigger(InstantTrigger):
         put(started, "_start", start)
         put(started, "_end", self._end)
         put(started, "_settled", True)
+        put(started, "_recent", None)
         put(started, "timezone", self.timezone)
         put(started, "jitter", self.jitter)
         if type(self) is not IntervalTrigger:
@@ -211,6 +239,17 @@ class IntervalTrigger(InstantTrigger):
         if self.jitter is not None:
             parts.append(f"jitter={self.jitter!r}")
         return f"<{type(self).__name__} ({', '.join(parts)})>"
+
+
+class _Recent:
+    """A fire time that was answered, as datetime and as instant, and until before when the next ones are it plus the interval, on the same wall clock."""
+
+    __slots__ = ("answer", "interval", "until")
+
+    def __init__(self, answer: tuple[datetime, int], until: int, interval: timedelta) -> None:
+        self.answer = answer
+        self.until = until
+        self.interval = interval
 
 
 @lru_cache(maxsize=4096)
