@@ -17,6 +17,7 @@ __all__ = ["CalendarGrid"]
 _DAY = 86_400
 _EPOCH = date(1970, 1, 1).toordinal()
 _LAST_MONTH = 9999 * 12 + 11
+_LAST_DAY = date.max.toordinal() - _EPOCH
 # The calendar repeats after 400 years.
 _MONTHS, _DAYS = 4_800, 146_097
 _LENGTHS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
@@ -26,40 +27,65 @@ class CalendarGrid:
     """A schedule on the wall clock (`civil.WallTimes`): at *second* of the day, every *months* and *days* from *anchor* on.
 
     *months* and *days* are added up, and one of them at least is positive. *end* is the last date that may be one, by default that of the calendar. Without an
-    anchor there is no match. Instances never change.
+    anchor there is no match.
     """
 
-    __slots__ = ("_anchor", "_day", "_days", "_last", "_month", "_months", "_second")
+    __slots__ = (
+        "_anchor",
+        "_day",
+        "_days",
+        "_end",
+        "_first",
+        "_month",
+        "_months",
+        "_recent",
+        "_steps",
+        "_stride",
+    )
 
     def __init__(
         self, months: int, days: int, second: int, anchor: date | None, end: date | None = None
     ) -> None:
         self._months = months
         self._days = days
-        self._second = second
-        anchor_date = date.min if anchor is None else anchor
-        self._anchor = anchor_date.toordinal()
-        self._month = anchor_date.year * 12 + anchor_date.month - 1
-        self._day = anchor_date.day
-        # The greatest step there is: up to here, every month is one of the calendar's.
-        self._last = (_LAST_MONTH - self._month) // months if months else date.max.toordinal() // days
-        self._last = self._step((date.max if end is None else end).toordinal() + 1) - 1
+        first = anchor or date.min
+        self._anchor = first.toordinal()
+        self._month = first.year * 12 + first.month - 1
+        self._day = first.day
+        self._first = (self._anchor - _EPOCH) * _DAY + second
+        # In seconds, where all steps are equally long; else 0.
+        self._stride = 0 if months else days * _DAY
+        # With more steps than this a month is beyond the calendar.
+        self._steps = (_LAST_MONTH - self._month) // months + 1 if months else 0
+        # No match comes after this second.
+        self._end = (_LAST_DAY if end is None else end.toordinal() - _EPOCH) * _DAY + second
         if anchor is None:
-            self._last = -1
+            self._end = self._first - 1
+        # A step and its match, for whoever asks for one after the other. Replaced whole, and so safe between threads.
+        self._recent = (0, self._first)
 
     def next(self, wall: int) -> int | None:
         """The first match not before *wall*."""
-        step = self._step_at(wall)
+        if self._stride:
+            match = wall + (self._first - wall) % self._stride if wall > self._first else self._first
+            return match if match <= self._end else None
+        step, match = self._recent
+        # Steps are longer than a day, so the one after the recent match is the next one, if it exists.
+        step = step + 1 if match < wall <= match + _DAY else self._step_at(wall)
         # Sixteen in a row may be left out (every 25 years on 29 February), and never more: the anchor's date exists.
-        while step <= self._last:
-            if self._exists(step):
-                return self._wall(step)
+        while step < self._steps:
+            if self._day <= 28 or self._exists(step):
+                match = self._wall(step)
+                if match > self._end:
+                    return None
+                self._recent = (step, match)
+                return match
             step += 1
         return None
 
     def previous(self, wall: int) -> int | None:
         """The last match not after *wall*."""
-        step = min(self._step_at(wall + 1) - 1, self._last)
+        step = self._step_at(min(wall, self._end) + 1) - 1
         while step >= 0:
             if self._exists(step):
                 return self._wall(step)
@@ -68,10 +94,11 @@ class CalendarGrid:
 
     def count(self, begin: int, end: int) -> int:
         """How many matches w have begin <= w < end. In closed form."""
-        first, behind = self._step_at(begin), min(self._step_at(end), self._last + 1)
-        if first >= behind:
+        end = min(end, self._end + 1)
+        if begin >= end:
             return 0
-        if not self._months or self._day <= 28:
+        first, behind = self._step_at(begin), self._step_at(end)
+        if self._stride or self._day <= 28:
             return behind - first
         cycle = 12 if self._day > 29 else _MONTHS
         missing, period = _left_out(self._month % cycle, self._months % cycle, self._day, cycle)
@@ -85,37 +112,31 @@ class CalendarGrid:
         return wall + 1 if self.next(wall) == wall else wall
 
     def _step_at(self, wall: int) -> int:
-        """The first step whose match is not before *wall*, left out or not."""
-        day, second = divmod(wall, _DAY)
-        return self._step(day + _EPOCH + (second > self._second))
-
-    def _step(self, day: int) -> int:
-        """The first step whose date is not before *day* (an ordinal), left out or not; the last one and one if there is none."""
-        if day <= self._anchor:
+        """The first step whose match is not before *wall*, left out or not; `_steps` if there is none."""
+        since = wall - self._first
+        if since <= 0:
             return 0
-        behind = self._last + 1
-        if not self._months:
-            return min(-((self._anchor - day) // self._days), behind)
+        if self._stride:
+            return -(-since // self._stride)
         # By the mean length of a month, which is a step off at most, for it is never more than a few days off.
-        step = min((day - self._anchor) * _MONTHS // (self._months * _DAYS + self._days * _MONTHS), behind)
-        while step < behind and self._date(step) < day:
+        step = since // _DAY * _MONTHS // (self._months * _DAYS + self._days * _MONTHS)
+        step = min(step, self._steps)
+        while step < self._steps and self._wall(step) < wall:
             step += 1
-        while step > 0 and self._date(step - 1) >= day:
+        while step > 0 and self._wall(step - 1) >= wall:
             step -= 1
         return step
 
-    def _date(self, step: int) -> int:
-        """The ordinal of the date of a step. Of one that is left out: as many days behind the first of its month as if it existed."""
-        if not self._months:
-            return self._anchor + step * self._days
-        year, month = divmod(self._month + step * self._months, 12)
-        return date(year, month + 1, 1).toordinal() + self._day - 1 + step * self._days
-
     def _wall(self, step: int) -> int:
-        return (self._date(step) - _EPOCH) * _DAY + self._second
+        """The match of a step. Of one that is left out: as many days behind the first of its month as if it existed."""
+        if self._stride:
+            return self._first + step * self._stride
+        year, month = divmod(self._month + step * self._months, 12)
+        days = date(year, month + 1, 1).toordinal() + self._day - 1 + step * self._days
+        return self._first + (days - self._anchor) * _DAY
 
     def _exists(self, step: int) -> bool:
-        return self._day <= 28 or self._day <= _length(self._month + step * self._months)
+        return self._stride > 0 or self._day <= 28 or self._day <= _length(self._month + step * self._months)
 
 
 def _length(month: int) -> int:

@@ -79,7 +79,8 @@ class CalendarIntervalTrigger(CivilTrigger):
             raise ValueError(f"end_date: {end} is before start_date, {start}: it would never fire")
         policies = as_gap(gap, Gap.AFTER), as_overlap(overlap, Overlap.FIRST)
         self._fill(steps, time(*at), start, end, False, zone, policies, check_jitter(jitter))
-        if start is not None and self._is_empty(start):
+        # Only a time that the clock skips can be lost, and one beyond the last instant.
+        if start is not None and (self._gap is Gap.SKIP or start.year > 9998) and self._is_empty(start):
             raise ValueError(
                 f"no time ever comes of it: from {start}{'' if end is None else f' until {end}'}, {self._time} is always skipped "
                 f"by the clock of {zone_name(zone)}, or beyond the end of the calendar"

@@ -168,14 +168,14 @@ def test_without_an_anchor_there_is_nothing() -> None:
 
 def test_a_question_takes_few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = 0
-    real = CalendarGrid._date
+    real = CalendarGrid._wall
 
     def counting(self: CalendarGrid, step: int) -> int:
         nonlocal asked
         asked += 1
         return real(self, step)
 
-    monkeypatch.setattr(CalendarGrid, "_date", counting)
+    monkeypatch.setattr(CalendarGrid, "_wall", counting)
     for months, days in [(1, 0), (1, 1), (12, 0), (300, 0), (7, 1_000), (4_800, 0), (11, 29)]:
         for anchor in (date(1, 1, 31), date(1600, 2, 29), date(1999, 12, 30)):
             grid = CalendarGrid(months, days, 0, anchor)
