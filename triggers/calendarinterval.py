@@ -17,6 +17,7 @@ __all__ = ["CalendarIntervalTrigger"]
 _STEP_NAMES = ("years", "months", "weeks", "days")
 _TIME_NAMES = ("hour", "minute", "second")
 _EPOCH = date(1970, 1, 1).toordinal()
+_TWO_DAYS = 2 * 86_400_000_000  # more than any zone is ahead or behind
 
 
 class CalendarIntervalTrigger(CivilTrigger):
@@ -138,6 +139,10 @@ class CalendarIntervalTrigger(CivilTrigger):
     def count_between(self, after: int, until: int) -> int:
         if self._start_day is None:
             return self._started_at(after + 1).count_between(after, until)
+        # Clock changes of years in which it does not fire are not gone through.
+        after = max(after, _instant(self._start_day) - _TWO_DAYS)
+        if self._end_day is not None:
+            until = min(until, _instant(self._end_day) + 2 * _TWO_DAYS)
         return super().count_between(after, until)
 
     def silent_from(self, instant: int) -> int:
@@ -218,7 +223,7 @@ class CalendarIntervalTrigger(CivilTrigger):
 
     def _is_empty(self, start: date) -> bool:
         # From where no zone has come to that date yet.
-        return self.next_after((start.toordinal() - _EPOCH - 2) * 86_400_000_000) is None
+        return self.next_after(_instant(start) - _TWO_DAYS) is None
 
     def _started_at(self, instant: int) -> Self:
         """This trigger with a settled start: the date of *instant*."""
@@ -265,6 +270,11 @@ class CalendarIntervalTrigger(CivilTrigger):
             parts.append(f"jitter={self.jitter!r}")
         parts += [f"{name}='{policy}'" for name, policy in self._unusual_policies().items()]
         return f"{type(self).__name__}({', '.join(parts)})"
+
+
+def _instant(day: date) -> int:
+    """Its midnight UTC."""
+    return (day.toordinal() - _EPOCH) * 86_400_000_000
 
 
 def _parts(at: time) -> tuple[int, int, int]:
