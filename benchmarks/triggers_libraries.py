@@ -158,6 +158,12 @@ class Triggers(Library):
         for _ in repeat(None, count):
             fire = get(fire, fire) or get(None, start)
 
+    def follow(self, made: Any, previous: Sequence[datetime]) -> None:
+        """Ask for the fire time after each of *previous*."""
+        get = made.get_next_fire_time
+        for fire in previous:
+            get(fire, fire)
+
     def times(self, made: Any, start: datetime) -> Iterator[datetime]:
         get = made.get_next_fire_time
         fire = get(None, start)

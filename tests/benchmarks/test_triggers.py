@@ -32,15 +32,15 @@ def test_all_cases() -> None:
         return len(re.findall(rf"^### {title}", printed, re.MULTILINE))
 
     assert tables("Agreement") == 1
-    assert tables("cron,") == 4
-    assert tables("interval,") == 4
+    assert tables("cron,") == 6
+    assert tables("interval,") == 6
     assert tables("making cron triggers") == 1
     assert tables("learning that an expression never matches") == 1
     assert tables("a process's first trigger") == 2
-    # The ten expressions, one of them in both of its meanings, four times over.
-    assert len(re.findall(r"^\| `[^|]* \|.*×", printed, re.MULTILINE)) >= 4 * 11
+    # The ten expressions, six times over.
+    assert len(re.findall(r"^\| `[^|]* \|.*×", printed, re.MULTILINE)) >= 6 * 10
     assert (
-        len(re.findall(r"^\| geometric mean \|.*≥ \d+× (?:reached|MISSED) \|$", printed, re.MULTILINE)) == 8
+        len(re.findall(r"^\| geometric mean \|.*≥ \d+× (?:reached|MISSED) \|$", printed, re.MULTILINE)) == 12
     )
 
 
