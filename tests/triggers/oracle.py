@@ -113,14 +113,15 @@ def complete(fields: Mapping[str, str]) -> dict[str, str]:
 
 
 def day_matches(texts: Mapping[str, str], day: date, either: bool = False) -> bool:
+    if (
+        day.year not in allowed("year", texts["year"])
+        or day.month not in allowed("month", texts["month"])
+        or day.isocalendar()[1] not in allowed("week", texts["week"])
+    ):
+        return False
     by_day = any(_day_term(term, day) for term in texts["day"].split(","))
-    by_weekday = day.weekday() in allowed("day_of_week", texts["day_of_week"])
-    return (
-        (by_day or by_weekday if either else by_day and by_weekday)
-        and day.year in allowed("year", texts["year"])
-        and day.month in allowed("month", texts["month"])
-        and day.isocalendar()[1] in allowed("week", texts["week"])
-    )
+    by_weekday = any(_weekday_term(term, day) for term in texts["day_of_week"].split(","))
+    return by_day or by_weekday if either else by_day and by_weekday
 
 
 @lru_cache(maxsize=4096)
@@ -154,19 +155,30 @@ def _term(name: str, term: str, value: int) -> bool:
 
 
 def _day_term(term: str, day: date) -> bool:
-    found = re.fullmatch(r"(1st|2nd|3rd|4th|5th|last)(?: (\w+))?", term)
+    month = _month(day.replace(day=1))
+    if found := re.fullmatch(r"(L(?:-\d+)?|\d+)W", term):
+        meant = [d for d in month if _day_term(found[1], d)]
+        working = [d for d in month if d.weekday() < 5]
+        return bool(meant) and day == min(working, key=lambda d: abs(d - meant[0]))
+    if found := re.fullmatch(r"L(?:-(\d+))?", term):
+        return (month[-1] - day).days == int(found[1] or 0)
+    if found := re.fullmatch(r"(1st|2nd|3rd|4th|5th|last)(?: (\w+))?", term):
+        same = [d for d in month if found[2] is None or d.weekday() == NAMES[found[2]]]
+        return day in (same[-1:] if found[1] == "last" else same[int(found[1][0]) - 1 :][:1])
+    return day.day in allowed("day", term)
+
+
+def _weekday_term(term: str, day: date) -> bool:
+    found = re.fullmatch(r"(\w+?)(?:L|#(\d))", term)
     if not found:
-        return day.day in allowed("day", term)
-    same = [d for d in _month(day) if found[2] is None or d.weekday() == NAMES[found[2]]]
-    if found[1] == "last":
-        return day == same[-1]
-    nth = int(found[1][0])
-    return len(same) >= nth and day == same[nth - 1]
+        return day.weekday() in allowed("day_of_week", term)
+    same = [d for d in _month(day.replace(day=1)) if d.weekday() in allowed("day_of_week", found[1])]
+    return day in (same[-1:] if found[2] is None else same[int(found[2]) - 1 :][:1])
 
 
-def _month(day: date) -> list[date]:
-    first = day.replace(day=1)
-    return [d for d in (first + timedelta(days=i) for i in range(31)) if d.month == day.month]
+@lru_cache(maxsize=8192)
+def _month(first: date) -> list[date]:
+    return [d for d in (first + timedelta(days=i) for i in range(31)) if d.month == first.month]
 
 
 def utc(*parts: int) -> datetime:

@@ -110,8 +110,13 @@ def field_texts(draw: st.DrawFn, name: str) -> str:
 
 
 WEEKDAYS = st.sampled_from(["mon", "tue", "wed", "thu", "fri", "sat", "sun"])
+WEEKDAY_RULES = st.one_of(
+    st.builds("{}L".format, WEEKDAYS),
+    st.builds("{}#{}".format, st.one_of(WEEKDAYS, st.integers(0, 6)), st.integers(1, 5)),
+)
 DAY_RULES = st.one_of(
-    st.just("last"),
+    st.sampled_from(["last", "L", "LW", "L-3", "L-30", "L-1W"]),
+    st.builds("{}W".format, st.integers(1, 31)),
     st.builds("{} {}".format, st.sampled_from(["1st", "2nd", "3rd", "4th", "5th", "last"]), WEEKDAYS),
 )
 
@@ -133,7 +138,9 @@ def cron_fields(draw: st.DrawFn) -> dict[str, str]:
         fields["day"] = draw(st.one_of(field_texts("day"), DAY_RULES))
     elif days == "weekday":
         fields["day_of_week"] = draw(
-            st.one_of(field_texts("day_of_week"), st.builds("{}-{}".format, WEEKDAYS, WEEKDAYS))
+            st.one_of(
+                field_texts("day_of_week"), st.builds("{}-{}".format, WEEKDAYS, WEEKDAYS), WEEKDAY_RULES
+            )
         )
     elif days == "week":
         fields["week"] = draw(field_texts("week"))

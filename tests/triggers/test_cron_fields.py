@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mainspring.triggers import CronExpressionError, CronTrigger
-from mainspring.triggers.cron.fields import FIELD_NAMES, parse_field
+from mainspring.triggers.cron.fields import FIELD_NAMES, DayRule, parse_field
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,18 @@ REFUSED = [
     ("minute", "999999999999999999999999"),
     ("minute", "*/99999999999999999999"),
     ("minute", "mon"),
-    ("minute", "h"),
+    ("minute", "h()"),
+    ("minute", "h(1)"),
+    ("minute", "h(0-60)"),
+    ("minute", "h/0"),
+    ("minute", "h/61"),
+    ("minute", "h(0-29)/31"),
+    ("minute", "h-5"),
+    ("minute", "hh"),
+    ("minute", "*/h"),
+    ("minute", "l"),
+    ("year", "h"),
+    ("year", "h(2026-2030)"),
     ("hour", "24"),
     ("hour", "5/"),
     ("hour", "5/x"),
@@ -72,8 +83,20 @@ REFUSED = [
     ("day", "6th fri"),
     ("day", "last fri sat"),
     ("day", "last-3"),
-    ("day", "l"),
+    ("day", "l-0"),
+    ("day", "l-31"),
+    ("day", "l3"),
+    ("day", "l-"),
+    ("day", "w"),
+    ("day", "wl"),
+    ("day", "0w"),
+    ("day", "32w"),
+    ("day", "1-5w"),
+    ("day", "15w/2"),
+    ("day", "fri#2"),
+    ("day", "?"),
     ("day", "mon"),
+    ("day", "h(0-5)"),
     ("month", "0"),
     ("month", "january"),
     ("month", "foo"),
@@ -81,7 +104,17 @@ REFUSED = [
     ("day_of_week", "mon-fri/2x"),
     ("day_of_week", "mon-fri2"),
     ("day_of_week", "monday"),
-    ("day_of_week", "5#2"),
+    ("day_of_week", "7#2"),
+    ("day_of_week", "5#0"),
+    ("day_of_week", "5#6"),
+    ("day_of_week", "5#"),
+    ("day_of_week", "#2"),
+    ("day_of_week", "mon-fri#2"),
+    ("day_of_week", "l"),
+    ("day_of_week", "7l"),
+    ("day_of_week", "fri-l"),
+    ("day_of_week", "2w"),
+    ("day_of_week", "?"),
     ("day_of_week", "last fri"),
     ("week", "0"),
     ("week", "54"),
@@ -90,6 +123,51 @@ REFUSED = [
     ("year", "2030-2020"),
     ("second", "?"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "rules"),
+    [
+        ("day", "last", [DayRule(-1, None)]),
+        ("day", "L", [DayRule(-1, None)]),
+        ("day", "L,last", [DayRule(-1, None)]),
+        ("day", "L-3", [DayRule(-4, None)]),
+        ("day", "15W", [DayRule(15, None, True)]),
+        ("day", "LW", [DayRule(-1, None, True)]),
+        ("day", "L-2W", [DayRule(-3, None, True)]),
+        ("day", "2nd fri,5th mon", [DayRule(2, 4), DayRule(5, 0)]),
+        ("day", "last sun", [DayRule(-1, 6)]),
+        ("day_of_week", "fri#2", [DayRule(2, 4)]),
+        ("day_of_week", "4#2,0#1", [DayRule(2, 4), DayRule(1, 0)]),
+        ("day_of_week", "friL", [DayRule(-1, 4)]),
+        ("day_of_week", "4L", [DayRule(-1, 4)]),
+    ],
+)
+def test_days_that_depend_on_the_month(name: str, text: str, rules: list[DayRule]) -> None:
+    field = parse_field(name, text.lower(), False)
+    assert list(field.rules) == rules
+    assert (str(field), list(field.values), field.hashed) == (text, [], False)
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("L , 15w,LAST,13", "L,15W,last,13"),
+        ("l-3,lw,l-3w", "L-3,LW,L-3W"),
+        ("2ND  Fri,LAST sun", "2nd fri,last sun"),
+    ],
+)
+def test_fields_are_shown_in_one_form(given: str, shown: str) -> None:
+    trigger = CronTrigger(day=given, day_of_week="FRI#2,monl", timezone=UTC)
+    assert str(trigger) == f"cron[day='{shown}', day_of_week='fri#2,monL']"
+    assert CronTrigger.from_state(trigger.get_state()) == trigger
+
+
+def test_a_text_longer_than_any_list_of_values_is_refused() -> None:
+    assert list(parse_field("minute", ",".join(map(str, range(60))), False).values) == list(range(60))
+    with pytest.raises(CronExpressionError, match=r"4,000 characters are more than the 1,000") as caught:
+        CronTrigger(minute="5," * 2000, timezone=UTC)
+    assert len(str(caught.value)) < 200
 
 
 @pytest.mark.parametrize(("name", "text"), REFUSED)

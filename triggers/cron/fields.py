@@ -1,11 +1,15 @@
 """The eight fields of a cron expression: their grammar, strictly read, and what it says which values match.
 
     field  = term *("," term)
-    term   = "*" ["/" step] | value ["-" value] ["/" step]
+    term   = "*" ["/" step] | value ["-" value] ["/" step] | "H" ["(" value "-" value ")"] ["/" step]
     value  = number | name of a month | name of a weekday      (weekday 0 is Monday)
 
-and in `day` also ``last``, ``2nd fri``, ``last sun``. A range may wrap around the end of its field (``fri-mon``, ``22-2``; not in `year`), and its
-steps go on counting over it. ``5/15`` is every 15 from 5 to the end of the field. Case and surrounding blanks do not count. Everything else is an
+in `day` also       ``last`` or ``L``, ``L-3`` (the third day before it), ``2nd fri``, ``last sun``,
+                    ``15W`` (the working day nearest to the 15th, in the same month), ``LW`` (the last working day)
+in `day_of_week`    ``fri#2`` (the second Friday of the month), ``friL`` (its last one)
+
+A range may wrap around the end of its field (``fri-mon``, ``22-2``; not in `year`), and its steps go on counting over it. ``5/15`` is every 15 from 5 to the end of the
+field. ``H`` is some value that depends on the job (`hashed.py`; not in `year`). Case and surrounding blanks do not count. Everything else is an
 error that names the field and the text; nothing that is not understood is passed over.
 """
 
@@ -17,11 +21,24 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-__all__ = ["FIELD_NAMES", "MONTHS", "WEEKDAYS", "CronExpressionError", "CronField", "DayRule", "parse_field"]
+__all__ = [
+    "FIELD_NAMES",
+    "MONTHS",
+    "WEEKDAYS",
+    "CronExpressionError",
+    "CronField",
+    "DayRule",
+    "hashed_values",
+    "listed",
+    "parse_field",
+]
 
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _NTH = {"1st": 1, "2nd": 2, "3rd": 3, "4th": 4, "5th": 5, "last": -1}
+
+# No list that makes sense is longer: the sixty minutes are 169 characters. What is longer would only cost time.
+_LONGEST = 1_000
 
 
 class CronExpressionError(ValueError):
@@ -40,10 +57,14 @@ class CronExpressionError(ValueError):
 
 
 class DayRule(NamedTuple):
-    """A day that depends on the month: the *nth* such weekday (-1: the last); weekday None: any day, so that (-1, None) is the last day."""
+    """A day that depends on the month: the *nth* such weekday (-1: the last, -4: the third before it); weekday None: the nth day of the month.
+
+    *nearest*: of the days from Monday to Friday in the same month the one that is nearest to it. A day that the month does not have is none.
+    """
 
     nth: int
     weekday: int | None
+    nearest: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +74,14 @@ class CronField:
     name: str
     text: str
     is_default: bool
-    values: Sequence[int]  # ascending; hashable
-    rules: tuple[DayRule, ...]
+    mask: int  # bit n: the value n matches
+    rules: tuple[DayRule, ...] = ()
+    hashed: bool = False  # its values are those of which `hashed.py` chooses
+
+    @property
+    def values(self) -> Sequence[int]:
+        """The values that match, ascending; hashable. Without those days that depend on the month: `rules` has them."""
+        return listed(self.mask)
 
     @property
     def star(self) -> bool:
@@ -65,24 +92,43 @@ class CronField:
         return self.text
 
 
-class _Kind(NamedTuple):
+@lru_cache(maxsize=1024)
+def listed(mask: int) -> Sequence[int]:
+    """The numbers of the bits of *mask*."""
+    lowest = (mask & -mask).bit_length() - 1
+    end = mask.bit_length()
+    if mask.bit_count() == end - lowest > 100:
+        return range(lowest, end)  # not spelled out: a year has 8,030 values
+    return tuple([number for number, bit in enumerate(bin(mask)[:1:-1]) if bit == "1"])
+
+
+class _Kind:
     """What values a field takes."""
 
-    low: int
-    high: int
-    default: str  # if a more significant field is given and this one is not
-    names: dict[str, int]
+    __slots__ = ("all", "default", "hash_high", "high", "low", "names", "values")
+
+    def __init__(self, low: int, high: int, default: str, names: Sequence[str] = (), hash_high: int = 0):
+        self.low = low
+        self.high = high
+        self.default = default  # if a more significant field is given and this one is not
+        self.names = names
+        self.hash_high = hash_high or high  # so that a hashed value is one of every month or year
+        self.all = (1 << high + 1) - (1 << low)
+        # How people write most values, looked up instead of read.
+        self.values = {str(number): number for number in range(low, min(high, 99) + 1)}
+        self.values.update({f"0{number}": number for number in range(low, min(high, 9) + 1)})
+        self.values.update({name: number for number, name in enumerate(names, low)})
 
 
 _KINDS = {
-    "year": _Kind(1970, 9999, "*", {}),
-    "month": _Kind(1, 12, "1", {name: number for number, name in enumerate(MONTHS, 1)}),
-    "day": _Kind(1, 31, "1", {}),
-    "week": _Kind(1, 53, "*", {}),
-    "day_of_week": _Kind(0, 6, "*", {name: number for number, name in enumerate(WEEKDAYS)}),
-    "hour": _Kind(0, 23, "0", {}),
-    "minute": _Kind(0, 59, "0", {}),
-    "second": _Kind(0, 59, "0", {}),
+    "year": _Kind(1970, 9999, "*"),
+    "month": _Kind(1, 12, "1", MONTHS),
+    "day": _Kind(1, 31, "1", hash_high=28),
+    "week": _Kind(1, 53, "*", hash_high=52),
+    "day_of_week": _Kind(0, 6, "*", WEEKDAYS),
+    "hour": _Kind(0, 23, "0"),
+    "minute": _Kind(0, 59, "0"),
+    "second": _Kind(0, 59, "0"),
 }
 
 #: In the order of significance, which is also that of the constructor's arguments and of `CronTrigger.fields`.
@@ -90,85 +136,170 @@ FIELD_NAMES = tuple(_KINDS)
 
 # Nine digits are more than any value has, and few enough to be made a number without a thought.
 _VALUE = "[0-9]{1,9}|[a-z]+"
-_TERM = re.compile(
-    rf"(?:(?P<star>\*)|(?P<first>{_VALUE})(?:-(?P<last>{_VALUE}))?)(?:/(?P<step>[0-9]{{1,9}}))?"
-)
-_DAY_RULE = re.compile(r"(?P<nth>1st|2nd|3rd|4th|5th|last)(?: (?P<weekday>[a-z]+))?")
+_STEP = "(?:/([0-9]{1,9}))?"
+_TERM = re.compile(rf"(?:\*|({_VALUE})(?:-({_VALUE}))?){_STEP}")
+_HASHED = re.compile(rf"h(?:\(({_VALUE})-({_VALUE})\))?{_STEP}")
+_NTH_WEEKDAY = re.compile(r"(1st|2nd|3rd|4th|5th|last)(?: ([a-z]+))?")
+_NEAREST = re.compile(r"(?:l(?:-([0-9]{1,9}))?|([0-9]{1,9}))(w?)")
+_WEEKDAY_OF_MONTH = re.compile(rf"({_VALUE})#([0-9]{{1,9}})|([0-9]{{1,9}}|[a-z]{{3}})l")
 
 
 def parse_field(name: str, text: str | None, fill: bool) -> CronField:
-    """The field *name* as *text* has it; None: left out, which is its default if *fill* (a more significant one was given), else ``*``.
+    """The field *name* as *text* (lower case, no superfluous blanks) has it; None: left out, which is its default if *fill* (a more significant
+    one was given), else ``*``.
 
     Raises CronExpressionError.
     """
     if text is None:
-        default = _KINDS[name].default if fill else "*"
-        return _parse(name, default, True)
+        return _parse(name, _KINDS[name].default if fill else "*", True)
     return _parse(name, text, False)
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=4096)
 def _parse(name: str, text: str, is_default: bool) -> CronField:
     if text == "*":
-        # Not spelled out: a year has 8,030 values.
-        return CronField(name, text, is_default, range(_KINDS[name].low, _KINDS[name].high + 1), ())
-    values: set[int] = set()
-    rules: set[DayRule] = set()
+        return CronField(name, text, is_default, _KINDS[name].all)
+    value = _KINDS[name].values.get(text)
+    if value is not None:
+        return CronField(name, text, is_default, 1 << value)
+    if len(text) > _LONGEST:
+        shown = f"{text[:30]}…"
+        raise _error(name, shown, f"its {len(text):,} characters are more than the {_LONGEST:,} it may have")
+    mask = 0
+    rules: list[DayRule] = []
+    shown_terms = []
+    hashed = False
     for term in text.split(","):
-        rule = _day_rule(text, term) if name == "day" else None
-        if rule is None:
-            values.update(_term_values(name, text, term))
+        rule = None
+        shown = term
+        if name == "day":
+            rule = _day_rule(text, term)
+            if rule is not None and term != "last" and " " not in term:
+                shown = term.upper()
+        elif name == "day_of_week":
+            rule = _weekday_rule(text, term)
+            if rule is not None and term.endswith("l"):
+                shown = f"{term[:-1]}L"
+        if rule is not None:
+            if rule not in rules:
+                rules.append(rule)
+        elif (found := _HASHED.fullmatch(term)) is not None:
+            hashed = True
+            mask |= sum(1 << value for value in _hashed_range(name, text, found)[0])
+            shown = f"H{term[1:]}"
         else:
-            rules.add(rule)
-    return CronField(name, text, is_default, tuple(sorted(values)), tuple(sorted(rules, key=repr)))
+            mask |= _term_mask(name, text, term)
+        shown_terms.append(shown)
+    return CronField(name, ",".join(shown_terms), is_default, mask, tuple(rules), hashed)
 
 
 def _day_rule(text: str, term: str) -> DayRule | None:
-    found = _DAY_RULE.fullmatch(term)
+    """The rule in a term of `day`; None: it is none."""
+    found = _NEAREST.fullmatch(term)
+    if found is not None:
+        before, day, nearest = found.groups()
+        if day is None:
+            if before is not None and not 1 <= int(before) <= 30:
+                raise _error("day", text, f"{term!r} must be between 1 and 30 days before the last one")
+            return DayRule(-1 - int(before or 0), None, bool(nearest))
+        return DayRule(_value("day", text, day), None, True) if nearest else None
+    found = _NTH_WEEKDAY.fullmatch(term)
     if found is None:
         return None
-    weekday = found["weekday"]
+    nth, weekday = found.groups()
     if weekday is None:
         # "last" alone is a day; "2nd" alone is nothing.
-        if found["nth"] != "last":
+        if nth != "last":
             raise _error("day", text, f"{term!r} lacks a weekday, as in '{term} fri'")
         return DayRule(-1, None)
     if weekday not in WEEKDAYS:
         raise _error("day", text, f"{weekday!r} is not one of {', '.join(WEEKDAYS)}")
-    return DayRule(_NTH[found["nth"]], WEEKDAYS.index(weekday))
+    return DayRule(_NTH[nth], WEEKDAYS.index(weekday))
 
 
-def _term_values(name: str, text: str, term: str) -> list[int]:
+def _weekday_rule(text: str, term: str) -> DayRule | None:
+    """The rule in a term of `day_of_week`; None: it is none."""
+    found = _WEEKDAY_OF_MONTH.fullmatch(term)
+    if found is None:
+        return None
+    weekday, nth, last = found.groups()
+    if last is not None:
+        return DayRule(-1, _value("day_of_week", text, last))
+    if not 1 <= int(nth) <= 5:
+        raise _error("day_of_week", text, f"a month has between 1 and 5 of a weekday, not {int(nth)}")
+    return DayRule(int(nth), _value("day_of_week", text, weekday))
+
+
+def _term_mask(name: str, text: str, term: str) -> int:
+    kind = _KINDS[name]
+    value = kind.values.get(term)
+    if value is not None:
+        return 1 << value
     found = _TERM.fullmatch(term)
     if found is None:
         raise _error(name, text, f"{term!r} is not understood" if term else "a part of it is empty")
-    kind = _KINDS[name]
+    begin, end, every = found.groups()
     size = kind.high - kind.low + 1
-    step = 1 if found["step"] is None else int(found["step"])
+    step = 1 if every is None else int(every)
     if not 1 <= step < size:
         raise _error(name, text, f"the step in {term!r} must be between 1 and {size - 1}")
-    if found["star"]:
-        return list(range(kind.low, kind.high + 1, step))
-    first = _value(name, text, found["first"])
-    if found["last"] is not None:
-        last = _value(name, text, found["last"])
+    if begin is None:
+        return _stepped(kind.low, kind.high, step)
+    first = _value(name, text, begin)
+    if end is not None:
+        last = _value(name, text, end)
     else:
-        last = first if found["step"] is None else kind.high
-    if last < first and name == "year":
+        last = first if every is None else kind.high
+    if first <= last:
+        return _stepped(first, last, step)
+    if name == "year":
         raise _error(name, text, f"the range {term!r} ends before it begins")
-    return [
-        kind.low + (value - kind.low) % size
-        for value in range(first, first + (last - first) % size + 1, step)
-    ]
+    mask = _stepped(first, kind.high, step)
+    # The steps go on where they stepped over the end.
+    onward = first + ((kind.high - first) // step + 1) * step - size
+    return mask if onward > last else mask | _stepped(onward, last, step)
+
+
+def _stepped(first: int, last: int, step: int) -> int:
+    """The bits *first*, *first* + *step* and so on, up to *last*."""
+    count = (last - first) // step + 1
+    return ((1 << count * step) - 1) // ((1 << step) - 1) << first
+
+
+def hashed_values(name: str, text: str, term: str) -> tuple[list[int], int | None] | None:
+    """The values of which a hashed *term* chooses, in their order, and its step; None: it is not hashed."""
+    found = _HASHED.fullmatch(term)
+    return None if found is None else _hashed_range(name, text, found)
+
+
+def _hashed_range(name: str, text: str, found: re.Match[str]) -> tuple[list[int], int | None]:
+    kind = _KINDS[name]
+    if name == "year":
+        raise _error(name, text, "a year cannot be left to the job's hash")
+    begin, end, every = found.groups()
+    if begin is None:
+        values = list(range(kind.low, kind.hash_high + 1))
+    else:
+        first, last = _value(name, text, begin), _value(name, text, end)
+        length = (last - first) % (kind.high - kind.low + 1) + 1
+        values = [*range(first, min(first + length, kind.high + 1))]
+        values += range(kind.low, kind.low + length - len(values))
+    if every is None:
+        return values, None
+    step = int(every)
+    if not 1 <= step <= len(values):
+        raise _error(name, text, f"the step in {found[0]!r} must be between 1 and {len(values)}")
+    return values, step
 
 
 def _value(name: str, text: str, value: str) -> int:
     kind = _KINDS[name]
-    if value in kind.names:
-        return kind.names[value]
+    known = kind.values.get(value)
+    if known is not None:
+        return known
     if not value.isdecimal():
-        known = f"; its names are {', '.join(kind.names)}" if kind.names else ""
-        raise _error(name, text, f"{value!r} is not a value of this field{known}")
+        names = f"; its names are {', '.join(kind.names)}" if kind.names else ""
+        raise _error(name, text, f"{value!r} is not a value of this field{names}")
     number = int(value)
     if not kind.low <= number <= kind.high:
         raise _error(name, text, f"{number} is not between {kind.low} and {kind.high}")

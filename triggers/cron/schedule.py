@@ -1,11 +1,11 @@
 """The wall-clock side of a cron schedule: which times of which days match, on a clock that no zone and no clock change touches.
 
-Times here are *wall seconds*: seconds since 1970-01-01 00:00 on the wall. `offsets.py` knows what they are in UTC, and `cron.py` puts the
-two together.
+Times here are *wall seconds*: seconds since 1970-01-01 00:00 on the wall. `offsets.py` knows what they are in UTC, and `civil.py` puts the
+two together. The calendar is that of `datetime`, the years 1 to 9999: nothing matches before or after it.
 
 The search: a day is split from its second. If the day matches, the first matching time not before that second is looked up in a table of hours and one of
 seconds within an hour; else it is the first time of the next matching day. The matching days of a month depend on no more than the weekday of its first day and its length
-(28 kinds), so they are computed once for each kind, and with ISO weeks once for each month of the calendar's 400 years. A month that
+(28 kinds), so they are computed once for each kind (`days.py`), and with ISO weeks once for each month of the calendar's 400 years. A month that
 has no day left leads to the next month that may have one; since the calendar repeats itself after 400 years and a schedule without any date is refused when it
 is made, no search looks at more than 4,800 months.
 """
@@ -17,7 +17,8 @@ from collections.abc import Sequence
 from datetime import date
 from functools import lru_cache
 
-from .fields import CronField, DayRule
+from .days import month_days, month_length, week_days
+from .fields import CronField, listed
 
 __all__ = ["WallSchedule"]
 
@@ -25,22 +26,21 @@ _DAY = 86_400
 _HOUR = 3_600
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _LAST_YEAR = 9999
-_LENGTHS = (0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+_BEGIN = (1 - _EPOCH_DAY) * _DAY  # of the calendar
+_END = (date.max.toordinal() + 1 - _EPOCH_DAY) * _DAY
 
 # A month as it is searched: its first day and that of the next month (days since the epoch), and its matching days of the month.
-_Month = tuple[int, int, tuple[int, ...]]
+_Month = tuple[int, int, Sequence[int]]
 
 
 class WallSchedule:
     """The wall seconds at which the fields match. Immutable but for its caches, and safe to share between threads."""
 
     __slots__ = (
-        "_day_rules",
         "_days",
         "_days_in_weeks",
-        "_days_of_kind",
-        "_either",
         "_first_time",
+        "_has_dates",
         "_hour_after",
         "_hour_before",
         "_hours",
@@ -49,47 +49,35 @@ class WallSchedule:
         "_per_day",
         "_recent",
         "_seconds",
-        "_weekday_rules",
-        "_weekdays",
         "_weeks",
-        "_year_set",
+        "_year_mask",
         "_years",
     )
 
     def __init__(self, fields: Sequence[CronField], either: bool) -> None:
         """*fields* in the order of FIELD_NAMES. *either*: day or day_of_week must match; else both."""
         year, month, day, week, weekday, hour, minute, second = fields
-        self._years = None if year.text == "*" else year.values
-        self._year_set = frozenset(self._years or ())
+        self._year_mask = None if year.text == "*" else year.mask
+        self._weeks = None if week.text == "*" else week.mask
+        self._days = month_days(day, weekday, either)
+        self._has_dates = self._days.any_date(self._year_mask, month.mask, self._weeks)
+        self._years: Sequence[int] | None = None
+        if self._year_mask is not None:
+            # Thousands of them take a while to spell out, which a schedule that is refused need not wait for.
+            self._years = year.values if self._has_dates else ()
         self._months = month.values
-        self._days = frozenset(day.values)
-        self._day_rules = day.rules
-        self._weeks = None if week.text == "*" else frozenset(week.values)
-        self._weekdays = frozenset(weekday.values)
-        self._weekday_rules = weekday.rules
-        self._either = either
         self._hours = hour.values
-        self._hour_after, self._hour_before = _hour_tables(hour.values)
-        self._seconds = _seconds_of_hour(minute.values, second.values)
-        self._first_time = hour.values[0] * _HOUR + self._seconds[0]
-        self._last_time = hour.values[-1] * _HOUR + self._seconds[-1]
-        self._per_day = len(hour.values) * len(self._seconds)
-        self._days_of_kind: dict[int, tuple[int, ...]] = {}
-        self._days_in_weeks: dict[tuple[int, int], tuple[int, ...]] = {}
+        self._hour_after, self._hour_before = _hour_tables(hour.mask)
+        self._seconds = _seconds_of_hour(minute.mask, second.mask)
+        self._first_time = self._hours[0] * _HOUR + self._seconds[0]
+        self._last_time = self._hours[-1] * _HOUR + self._seconds[-1]
+        self._per_day = len(self._hours) * len(self._seconds)
+        self._days_in_weeks: dict[tuple[int, int], Sequence[int]] = {}
         self._recent: _Month = (0, 0, ())
 
     def has_dates(self) -> bool:
         """Whether any date matches at all."""
-        years = range(2000, 2400) if self._years is None else self._years
-        seen: set[tuple[int, bool, bool]] = set()
-        for year in years:
-            # The weekday of its first day and the leap days decide everything about a year, its ISO weeks included.
-            kind = (date(year, 1, 1).weekday(), _is_leap(year), _is_leap(year - 1))
-            if kind not in seen:
-                seen.add(kind)
-                if any(self._month(year, month)[2] for month in self._months):
-                    return True
-        return False
+        return self._has_dates
 
     def next(self, wall: int) -> int | None:
         """The first match not before *wall*."""
@@ -98,7 +86,7 @@ class WallSchedule:
         if not month[0] <= day < month[1]:
             loaded = self._month_of(day)
             if loaded is None:
-                return None
+                return self.next(_BEGIN) if wall < _BEGIN else None
             month = loaded
         first, _, days = month
         at = bisect_left(days, day - first + 1)
@@ -125,7 +113,7 @@ class WallSchedule:
         if not month[0] <= day < month[1]:
             loaded = self._month_of(day)
             if loaded is None:
-                return None
+                return None if wall < _BEGIN else self.previous(_END - 1)
             month = loaded
         first, _, days = month
         at = bisect_right(days, day - first + 1) - 1
@@ -145,6 +133,7 @@ class WallSchedule:
 
     def count(self, begin: int, end: int) -> int:
         """How many matches w have begin <= w < end. Goes by months, not by matches."""
+        begin, end = max(begin, _BEGIN), min(end, _END)
         if begin >= end:
             return 0
         first_day, first_second = divmod(begin, _DAY)
@@ -155,6 +144,42 @@ class WallSchedule:
         if last_second and self._days_before(last_day, last_day + 1):
             total += self._times_before(last_second)
         return total
+
+    def next_gap(self, wall: int) -> int:
+        """The first second not before *wall* that is no match, or a later one than *wall* up to which all are matches."""
+        day, second = divmod(wall, _DAY)
+        month = self._recent
+        if not month[0] <= day < month[1]:
+            loaded = self._month_of(day)
+            if loaded is None:
+                return wall
+            month = loaded
+        first, _, days = month
+        at = bisect_left(days, day - first + 1)
+        hour, rest = divmod(second, _HOUR)
+        seconds = self._seconds
+        found = bisect_left(seconds, rest)
+        if (
+            at == len(days)
+            or days[at] != day - first + 1
+            or self._hour_after[hour] != hour
+            or found == len(seconds)
+            or seconds[found] != rest
+        ):
+            return wall
+        if self._per_day == _DAY:
+            # To the end of the last of the matching days that follow one another.
+            while at < len(days) and days[at] == day - first + 1:
+                at += 1
+                day += 1
+            return day * _DAY
+        if len(seconds) == _HOUR:
+            while hour < 24 and self._hour_after[hour] == hour:
+                hour += 1
+            return day * _DAY + hour * _HOUR
+        # Seconds that follow one another grow with their index: the last one of which that is true.
+        last = bisect_right(range(len(seconds)), rest - found, key=lambda index: seconds[index] - index) - 1
+        return wall - rest + seconds[last] + 1
 
     def _times_before(self, second: int) -> int:
         """How many times of a matching day are before *second* of the day."""
@@ -180,11 +205,11 @@ class WallSchedule:
             return None
         at = date.fromordinal(day + _EPOCH_DAY)
         year, number = at.year, at.month
-        if (self._years is None or year in self._year_set) and number in self._months:
+        if self._in_years(year) and number in self._months:
             month = self._month(year, number)
         else:
             first = day - at.day + 1
-            month = (first, first + _length(year, number), ())
+            month = (first, first + month_length(year, number), ())
         self._recent = (
             month  # one assignment: another thread sees the one or the other month, each of them whole
         )
@@ -195,7 +220,7 @@ class WallSchedule:
         at = date.fromordinal(first + _EPOCH_DAY)
         year = at.year
         index = bisect_right(self._months, at.month)
-        if self._years is not None and year not in self._year_set:
+        if not self._in_years(year):
             index = len(self._months)
         while True:
             if index == len(self._months):
@@ -214,7 +239,7 @@ class WallSchedule:
         at = date.fromordinal(first + _EPOCH_DAY)
         year = at.year
         index = bisect_left(self._months, at.month) - 1
-        if self._years is not None and year not in self._year_set:
+        if not self._in_years(year):
             index = -1
         while True:
             if index < 0:
@@ -240,75 +265,47 @@ class WallSchedule:
         at = bisect_left(self._years, year)
         return self._years[at - 1] if at else None
 
+    def _in_years(self, year: int) -> bool:
+        return self._year_mask is None or self._year_mask >> year & 1 == 1
+
     def _month(self, year: int, number: int) -> _Month:
         """Month *number* of *year*, both of which match."""
         first = date(year, number, 1).toordinal()
-        length = _length(year, number)
-        # The day 1 of the calendar is a Monday. 7 weekdays and 4 lengths.
-        kind = first % 7 * 4 + length - 28
-        days = self._days_of_kind.get(kind)
-        if days is None:
-            days = self._days_of_kind[kind] = self._matching_days((first - 1) % 7, length)
-        if self._weeks is not None:
-            days = self._in_weeks(days, year, number, (first - 1) % 7)
+        length = month_length(year, number)
+        weekday = (first - 1) % 7  # the day 1 of the calendar is a Monday
+        if self._weeks is None:
+            days = self._days.of(weekday, length)
+        else:
+            days = self._in_weeks(year, number, weekday, length)
         first -= _EPOCH_DAY
         return first, first + length, days
 
-    def _matching_days(self, weekday: int, length: int) -> tuple[int, ...]:
-        """The matching days of a month that begins on *weekday* and has *length* days, whatever their ISO week."""
-        by_day = self._days | _days_by_rules(self._day_rules, weekday, length)
-        by_weekday = {day for day in range(1, length + 1) if (weekday + day - 1) % 7 in self._weekdays}
-        by_weekday |= _days_by_rules(self._weekday_rules, weekday, length)
-        matching = by_day | by_weekday if self._either else by_day & by_weekday
-        return tuple(day for day in range(1, length + 1) if day in matching)
-
-    def _in_weeks(self, days: tuple[int, ...], year: int, number: int, weekday: int) -> tuple[int, ...]:
-        """Those of *days* that are in matching ISO weeks. These follow the calendar's 400 years."""
+    def _in_weeks(self, year: int, number: int, weekday: int, length: int) -> Sequence[int]:
+        """Those of the month's days that are in matching ISO weeks. These follow the calendar's 400 years."""
         key = (year % 400, number)
-        found = self._days_in_weeks.get(key)
-        if found is None:
-            matching = []
-            monday = 99  # no day's
-            for day in days:
-                if (begin := day - (weekday + day - 1) % 7) != monday:
-                    monday = begin
-                    week = date(year, number, day).isocalendar().week
-                if week in (self._weeks or ()):
-                    matching.append(day)
-            found = self._days_in_weeks[key] = tuple(matching)
-        return found
+        days = self._days_in_weeks.get(key)
+        if days is None:
+            before = date(year, number, 1).timetuple().tm_yday - 1
+            in_weeks = week_days(year, self._weeks or 0) >> before
+            days = self._days_in_weeks[key] = listed(self._days.mask(weekday, length) & in_weeks)
+        return days
 
 
 @lru_cache(maxsize=256)
-def _hour_tables(hours: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """By hour 0 to 24: the first of *hours* not before it, and the last one before it; -1 for none."""
-    after = [min((hour for hour in hours if hour >= at), default=-1) for at in range(25)]
-    before = [max((hour for hour in hours if hour < at), default=-1) for at in range(25)]
+def _hour_tables(hours: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """By hour 0 to 24: the first of the *hours* (a mask) not before it, and the last one before it; -1 for none."""
+    after, before = [-1] * 25, [-1] * 25
+    last = -1
+    for hour in range(25):
+        before[hour] = last
+        if hours >> hour & 1:
+            after[last + 1 : hour + 1] = [hour] * (hour - last)
+            last = hour
     return tuple(after), tuple(before)
 
 
 @lru_cache(maxsize=256)
-def _seconds_of_hour(minutes: Sequence[int], seconds: Sequence[int]) -> tuple[int, ...]:
-    """Cached to be shared: with second="*" these are up to 3,600 numbers."""
-    return tuple(minute * 60 + second for minute in minutes for second in seconds)
-
-
-def _days_by_rules(rules: Sequence[DayRule], weekday: int, length: int) -> set[int]:
-    """The days that the rules mean in a month that begins on *weekday* and has *length* days."""
-    days = set()
-    for nth, wanted in rules:
-        if wanted is None:
-            such = list(range(1, length + 1))
-        else:
-            such = list(range(1 + (wanted - weekday) % 7, length + 1, 7))
-        if nth <= len(such):
-            days.add(such[nth - 1 if nth > 0 else nth])
-    return days
-
-
-def _is_leap(year: int) -> bool:
-    return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
-
-
-def _length(year: int, month: int) -> int:
-    return 29 if month == 2 and _is_leap(year) else _LENGTHS[month]
+def _seconds_of_hour(minutes: int, seconds: int) -> tuple[int, ...]:
+    """The seconds of an hour at which both match (masks). Cached to be shared: with second="*" these are up to 3,600 numbers."""
+    of_minute = listed(seconds)
+    return tuple([minute * 60 + second for minute in listed(minutes) for second in of_minute])
