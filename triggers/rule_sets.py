@@ -1,0 +1,104 @@
+"""The wall times of a set of recurrence rules and dates (RFC 5545: RRULE, RDATE, EXRULE, EXDATE)."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+
+from .base import NoFireTimeFoundError
+from .day_times import DAY, NO_DAY, DayTimes
+from .rule_times import Rule
+
+__all__ = ["RuleSet"]
+
+# What is kept of a set at most: days of times.
+_KEPT = 64
+
+# So many days in a row on which exclusions leave nothing, and a set is given up: a hundred years of days.
+_MOST_EMPTY = 36_525
+
+
+class RuleSet(DayTimes):
+    """The wall times of rules and single dates together, each once, without those of the rules and dates that are excluded."""
+
+    __slots__ = ("_exdates", "_exrules", "_kept", "_rdates", "_rules")
+
+    def __init__(
+        self, rules: Sequence[Rule], exrules: Sequence[Rule], rdates: Iterable[int], exdates: Iterable[int]
+    ) -> None:
+        self._rules = rules
+        self._exrules = exrules
+        self._rdates = _by_day(rdates)
+        self._exdates = _by_day(exdates)
+        dates = [day * DAY + second for day, seconds in self._rdates.items() for second in seconds]
+        self.begin = min([*dates[:1], *[rule.begin for rule in rules]])
+        self.end = max([*dates[-1:], *[rule.end for rule in rules]])
+        self._recent = NO_DAY
+        self._kept: dict[int, Sequence[int]] = {}
+
+    def times(self, day: int) -> Sequence[int]:
+        times = self._kept.get(day)
+        if times is None:
+            if len(self._kept) >= _KEPT:
+                self._kept = {}
+            times = self._kept[day] = self._times(day)
+        return times
+
+    def _times(self, day: int) -> Sequence[int]:
+        several = [times for rule in self._rules if (times := rule.within(day))]
+        without = [times for rule in self._exrules if (times := rule.within(day))]
+        if several == without:
+            return ()  # also the commonest way to exclude all, which is dear to find out second by second
+        if day in self._rdates:
+            several.append(self._rdates[day])
+        if day in self._exdates:
+            without.append(self._exdates[day])
+        if not without and len(several) <= 1:
+            return several[0] if several else ()
+        return sorted({second for times in several for second in times}.difference(*without))
+
+    def days_from(self, day: int) -> Iterator[int]:
+        rdays = [known for known in self._rdates if known >= day]
+        return self._bounded(heapq.merge(*[rule.days_from(day) for rule in self._rules], rdays))
+
+    def days_until(self, day: int) -> Iterator[int]:
+        rdays = [known for known in reversed(self._rdates) if known <= day]
+        return self._bounded(
+            heapq.merge(*[rule.days_until(day) for rule in self._rules], rdays, reverse=True)
+        )
+
+    def _bounded(self, days: Iterator[int]) -> Iterator[int]:
+        for i, (day, _) in enumerate(groupby(days)):
+            if i >= _MOST_EMPTY:
+                raise NoFireTimeFoundError(
+                    f"the exclusions (EXRULE, EXDATE) leave none of the times of {_MOST_EMPTY:,} days in a row, and the search was given up: "
+                    "look whether they exclude all that the rules give"
+                )
+            yield day
+
+    def _count_days(self, begin: int, end: int) -> int:
+        if len(self._rules) == 1 and not self._exrules:
+            # All days but a few are those of the rule alone.
+            rule = self._rules[0]
+            total = rule.count(begin * DAY, end * DAY)
+            for day in self._rdates.keys() | self._exdates.keys():
+                if begin <= day < end:
+                    total += len(self.times(day)) - len(rule.within(day))
+            return total
+        total = 0
+        for day, _ in groupby(heapq.merge(*[rule.days_from(begin) for rule in self._rules], self._rdates)):
+            if day >= end:
+                break
+            if day >= begin:
+                total += len(self._times(day))
+        return total
+
+
+def _by_day(walls: Iterable[int]) -> dict[int, tuple[int, ...]]:
+    """The seconds of each day, both in order."""
+    days: dict[int, tuple[int, ...]] = {}
+    for wall in sorted(set(walls)):
+        day, second = divmod(wall, DAY)
+        days[day] = (*days.get(day, ()), second)
+    return days

@@ -1,0 +1,305 @@
+"""Recurrence rules as they are written (RFC 5545, sections 3.3.10 and 3.8.5): the lines of a rule's text, its dates, and the parts of its rules.
+
+python-dateutil reads the parts. What it lets pass and then answers wrongly, never or with today's date is refused here: an INTERVAL of 0 (it would
+search for ever), a number before a weekday where there is no month or year to count in (it would drop the number), and dates that are not whole (it would
+fill them up from the clock).
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, tzinfo
+from functools import lru_cache
+from typing import NamedTuple
+
+from .zones import as_zone
+
+__all__ = [
+    "DAILY",
+    "FREQUENCIES",
+    "HOURLY",
+    "MINUTELY",
+    "MONTHLY",
+    "SECONDLY",
+    "WEEKLY",
+    "YEARLY",
+    "Moment",
+    "Parts",
+    "RuleText",
+    "read_rule",
+    "to_wall",
+]
+
+FREQUENCIES = ("YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY", "MINUTELY", "SECONDLY")
+YEARLY, MONTHLY, WEEKLY, DAILY, HOURLY, MINUTELY, SECONDLY = range(7)
+
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  (wall times have no zone)
+_PROPERTY = re.compile(r"(DTSTART|RRULE|EXRULE|RDATE|EXDATE)((?:;[^:]*)?):", re.IGNORECASE)
+_DATE = re.compile(r"(\d{4})(\d\d)(\d\d)(?:T(\d\d)(\d\d)(\d\d)(Z?))?", re.ASCII)
+_PARAMETER = re.compile(r';(?:TZID="?([^;"]+)"?|VALUE=DATE(?:-TIME)?|X-[A-Z0-9-]+=[^;]*)', re.IGNORECASE)
+_WEEKDAYS = {name: day for day, name in enumerate(("MO", "TU", "WE", "TH", "FR", "SA", "SU"))}
+_NUMBERED = re.compile(r"([+-]?\d*)(MO|TU|WE|TH|FR|SA|SU)")
+
+# The least and the greatest value of each part that is a list of numbers; of those that count from the end too, also the negatives, and never 0.
+_RANGES = {
+    "BYMONTH": (1, 12),
+    "BYMONTHDAY": (1, 31),
+    "BYYEARDAY": (1, 366),
+    "BYWEEKNO": (1, 53),
+    "BYSETPOS": (1, 366),
+    "BYHOUR": (0, 23),
+    "BYMINUTE": (0, 59),
+    "BYSECOND": (0, 59),
+    "BYEASTER": (-366, 366),
+}
+_FROM_THE_END = frozenset({"BYMONTHDAY", "BYYEARDAY", "BYWEEKNO", "BYSETPOS"})
+_OURS = frozenset({"INTERVAL", "COUNT", "UNTIL"})
+_KNOWN = frozenset({"FREQ", "WKST", "BYDAY", *_RANGES, *_OURS})
+
+
+class Moment(NamedTuple):
+    """A date of a rule's text: wall seconds, and the zone of that wall (None: that of the trigger)."""
+
+    wall: int
+    zone: tzinfo | None
+
+
+class Parts(NamedTuple):
+    """One RRULE or EXRULE as it is written; nothing is inferred yet. What is not given is empty."""
+
+    freq: int
+    interval: int
+    wkst: int  # 0 is Monday
+    most: int | None  # COUNT
+    until: Moment | None
+    month: tuple[int, ...]
+    monthday: tuple[int, ...]
+    yearday: tuple[int, ...]
+    weekno: tuple[int, ...]
+    weekday: tuple[tuple[int, int], ...]  # the weekday and its number, 0 if it has none
+    easter: tuple[int, ...]
+    hour: tuple[int, ...]
+    minute: tuple[int, ...]
+    second: tuple[int, ...]
+    setpos: tuple[int, ...]
+
+
+class RuleText(NamedTuple):
+    """What stands in the text of a rule, or of a set of them."""
+
+    text: str  # in normal form
+    start: Moment | None
+    rules: tuple[Parts, ...]
+    exrules: tuple[Parts, ...]
+    rdates: tuple[Moment, ...]
+    exdates: tuple[Moment, ...]
+
+
+@lru_cache(maxsize=512)
+def read_rule(text: str) -> RuleText:
+    """The rule that *text* means: ``FREQ=…;…``, or lines with DTSTART, RRULE, EXRULE, RDATE and EXDATE (folded or not).
+
+    Raises ValueError that names the piece of text that is not understood.
+    """
+    starts: list[Moment] = []
+    dates: dict[str, list[Moment]] = {"DTSTART": starts, "RDATE": [], "EXDATE": []}
+    rules: dict[str, list[Parts]] = {"RRULE": [], "EXRULE": []}
+    lines = []
+    for line in _lines(text):
+        name, parameters, value = _property(line)
+        if name in rules:
+            if parameters:
+                raise ValueError(f"rule: {line!r}: {name} takes no parameters, got {parameters[1:]!r}")
+            rules[name].append(_read_parts(value))
+        else:
+            zone = _zone(parameters, line)
+            dates[name] += [_moment(date, zone, line) for date in value.split(",")]
+        lines.append(f"{name}{parameters}:{value}")
+    if len(starts) > 1:
+        raise ValueError(f"rule: {text!r} has more than one DTSTART")
+    if not rules["RRULE"] and not dates["RDATE"]:
+        raise ValueError(f"rule: {text!r} has neither an RRULE nor an RDATE, and so no time at which to fire")
+    normal = lines[0].removeprefix("RRULE:") if len(lines) == 1 else "\n".join(lines)
+    return RuleText(
+        normal,
+        starts[0] if starts else None,
+        tuple(rules["RRULE"]),
+        tuple(rules["EXRULE"]),
+        tuple(dates["RDATE"]),
+        tuple(dates["EXDATE"]),
+    )
+
+
+def to_wall(moment: datetime) -> int:
+    """The wall seconds of a datetime: what its clock shows, whatever its zone. Less than a second is dropped, as dateutil does."""
+    since = moment.replace(tzinfo=None) - _EPOCH
+    return since.days * 86_400 + since.seconds
+
+
+def _lines(text: str) -> list[str]:
+    """The properties in *text*, each as one line. What does not begin with a property's name goes on with the one before: so RFC 5545 folds long lines."""
+    lines: list[str] = []
+    for piece in text.split():
+        if lines and not _PROPERTY.match(piece):
+            lines[-1] += piece
+        else:
+            lines.append(piece)
+    if not lines:
+        raise ValueError(
+            "rule: the text is empty: expected 'FREQ=…;…', or lines such as DTSTART:… and RRULE:…"
+        )
+    return lines
+
+
+def _property(line: str) -> tuple[str, str, str]:
+    """Name, parameters and value of one line, in capitals but for the names of zones, which may have small letters."""
+    found = _PROPERTY.match(line)
+    if found is None:
+        if ":" in line:
+            raise ValueError(
+                f"rule: {line!r} is not understood: the lines known are DTSTART, RRULE, EXRULE, RDATE and EXDATE"
+            )
+        return "RRULE", "", line.upper().strip(";")
+    name, parameters = found.groups()
+    value = line[found.end() :]
+    if ":" in value and "TZID=" in parameters.upper():
+        # The name of a zone may have a colon in it ("UTC+02:00"); a date has none.
+        tail, _, value = value.rpartition(":")
+        parameters += f":{tail}"
+    return name.upper(), parameters, value.upper().strip(";")
+
+
+def _zone(parameters: str, line: str) -> tzinfo | None:
+    """The zone in the parameters of a line of dates."""
+    zone = None
+    at = 0
+    while at < len(parameters):
+        found = _PARAMETER.match(parameters, at)
+        if found is None:
+            raise ValueError(
+                f"rule: {line!r}: the parameters {parameters[1:]!r} are not understood: expected TZID=… or VALUE=DATE"
+            )
+        if found[1]:
+            try:
+                zone = as_zone(found[1])
+            except ValueError as error:
+                raise ValueError(f"rule: {line!r}: {error}") from None
+        at = found.end()
+    return zone
+
+
+def _moment(text: str, zone: tzinfo | None, where: str) -> Moment:
+    found = _DATE.fullmatch(text)
+    if found is None:
+        raise ValueError(
+            f"rule: {where!r}: {text!r} is not a date: expected 20260131, 20260131T093000 or 20260131T093000Z"
+        )
+    *numbers, utc = found.groups(default="0")
+    if utc == "Z" and zone is not None:
+        raise ValueError(f"rule: {where!r}: {text!r} is UTC by its Z, and has another zone by its TZID")
+    try:
+        moment = datetime(*map(int, numbers))  # type: ignore[arg-type]  # noqa: DTZ001
+    except ValueError as error:
+        raise ValueError(f"rule: {where!r}: {text!r} is not a date: {error}") from None
+    return Moment(to_wall(moment), UTC if utc == "Z" else zone)
+
+
+def _read_parts(value: str) -> Parts:
+    given = _split(value)
+    for name in ("FREQ", "BYDAY"):
+        if name in given and not given[name]:
+            raise ValueError(f"rule: {value!r}: {name} is empty")
+    if given.get("FREQ") not in FREQUENCIES:
+        raise ValueError(f"rule: {value!r}: FREQ must be one of {', '.join(FREQUENCIES)}")
+    read = _split(_canonical(value, given))
+    freq = FREQUENCIES.index(read["FREQ"])
+    numbers = {name: _numbers(value, name, read.get(name)) for name in _RANGES}
+    count = _positive(value, given, "COUNT")
+    until = _moment(given["UNTIL"], None, value) if "UNTIL" in given else None
+    if count is not None and until is not None:
+        raise ValueError(f"rule: {value!r} has both COUNT and UNTIL, of which RFC 5545 allows one")
+    return Parts(
+        freq=freq,
+        interval=_positive(value, given, "INTERVAL") or 1,
+        wkst=_WEEKDAYS[read.get("WKST", "MO")],
+        most=count,
+        until=until,
+        month=numbers["BYMONTH"],
+        monthday=numbers["BYMONTHDAY"],
+        yearday=numbers["BYYEARDAY"],
+        weekno=numbers["BYWEEKNO"],
+        weekday=_weekdays(value, freq, given, read.get("BYDAY")),
+        easter=numbers["BYEASTER"],
+        hour=numbers["BYHOUR"],
+        minute=numbers["BYMINUTE"],
+        second=numbers["BYSECOND"],
+        setpos=numbers["BYSETPOS"],
+    )
+
+
+def _split(value: str) -> dict[str, str]:
+    parts: dict[str, str] = {}
+    for pair in value.split(";"):
+        name, equals, text = pair.partition("=")
+        name = "BYDAY" if name == "BYWEEKDAY" else name  # dateutil's own name for it
+        if not equals or name not in _KNOWN:
+            raise ValueError(
+                f"rule: {value!r}: {pair!r} is not understood: the parts known are {', '.join(sorted(_KNOWN))}"
+            )
+        if name in parts:
+            raise ValueError(f"rule: {value!r}: {name} is given twice")
+        parts[name] = text
+    return parts
+
+
+def _canonical(value: str, given: dict[str, str]) -> str:
+    """What dateutil has read, as it writes it itself: values sorted, each once, weekdays with their numbers."""
+    from dateutil.rrule import rrulestr  # here: only those who have such rules need it
+
+    # A week begins on Monday if nothing is said; dateutil would ask the module calendar, which a program may have set otherwise.
+    asked = {"WKST": "MO", **given}
+    text = ";".join(f"{name}={text}" for name, text in asked.items() if name not in _OURS)
+    try:
+        # The date only keeps it from reading the clock.
+        rule = rrulestr(text, dtstart=_EPOCH)
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise ValueError(f"rule: {value!r} is not understood: {error}") from None
+    return str(rule).rpartition("RRULE:")[2]
+
+
+def _positive(value: str, given: dict[str, str], name: str) -> int | None:
+    text = given.get(name)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 18 and int(text) > 0):
+        raise ValueError(f"rule: {value!r}: {name} must be a positive integer, got {text!r}")
+    return int(text)
+
+
+def _numbers(value: str, name: str, text: str | None) -> tuple[int, ...]:
+    if text is None:
+        return ()
+    low, high = _RANGES[name]
+    numbers = tuple(sorted({int(number) for number in text.split(",")}))
+    for number in numbers:
+        if not low <= (abs(number) if name in _FROM_THE_END else number) <= high:
+            negative = f" or {-high} to {-low}" if name in _FROM_THE_END else ""
+            raise ValueError(f"rule: {value!r}: {name} must be {low} to {high}{negative}, got {number}")
+    return numbers
+
+
+def _weekdays(value: str, freq: int, given: dict[str, str], text: str | None) -> tuple[tuple[int, int], ...]:
+    if text is None:
+        return ()
+    if (freq > MONTHLY or "BYWEEKNO" in given) and any(letter.isdigit() for letter in given["BYDAY"]):
+        raise ValueError(
+            f"rule: {value!r}: BYDAY has a number before a weekday, which only FREQ=MONTHLY and FREQ=YEARLY (without BYWEEKNO) can count"
+        )
+    days = set()
+    for number, name in _NUMBERED.findall(text):
+        if abs(int(number or 0)) > 53:
+            raise ValueError(
+                f"rule: {value!r}: the number before a weekday must be 1 to 53 or -53 to -1, got {number}"
+            )
+        days.add((_WEEKDAYS[name], int(number or 0)))
+    return tuple(sorted(days))

@@ -1,0 +1,329 @@
+"""The wall times of one recurrence rule (RFC 5545), without a walk from DTSTART.
+
+A rule repeats in periods (years, months, …, seconds), every INTERVAL-th of them counted from the one in which DTSTART lies; which of them a date is in is
+arithmetic, so any date can be asked about at once. A rule is taken apart into days and times of day:
+
+    days    those of the calendar on which the BY… parts agree (`rule_days.py`), in periods that count; a year of them at a time
+    times   the seconds of such a day. From DAILY on upwards they are the same on all days, unless BYSETPOS picks some of a period. Below, periods are a
+            grid of hours, minutes or seconds, and a day's times depend on nothing but where the grid's first point in it lies.
+
+Searches go from day to day. They end with the calendar, or when all that the rule and the calendar have in common has been seen once. What has been
+looked up is kept, within bounds. COUNT is turned into the time of its last match, by counting.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from math import gcd
+
+from .day_times import DAY, NO_DAY, DayTimes
+from .rule_days import FIRST_DAY, LAST_DAY, CalendarDays, month_begins, year_begin, year_of
+from .rule_text import DAILY, HOURLY, MINUTELY, MONTHLY, SECONDLY, WEEKLY, YEARLY, Parts
+
+__all__ = ["Rule"]
+
+_FIRST = FIRST_DAY * DAY
+_LAST = LAST_DAY * DAY + DAY - 1
+
+# In how many of its periods the calendar repeats itself: 400 years, or 146,097 days.
+_CYCLES = {YEARLY: 400, MONTHLY: 4_800, WEEKLY: 20_871, DAILY: 146_097}
+_UNITS = {HOURLY: 3_600, MINUTELY: 60, SECONDLY: 1}
+
+# What is kept of a rule at most: years of days, days or periods of times.
+_KEPT_YEARS = 64
+_KEPT_TIMES = 1_024
+
+
+class Rule(DayTimes):
+    """The wall times of one RRULE or EXRULE that starts at wall second *start*, which is a match only if the rule says so; until *until* (inclusive)."""
+
+    __slots__ = (
+        "_calendar",
+        "_constant",
+        "_cycle",
+        "_grid",
+        "_grids",
+        "_offsets",
+        "_parts",
+        "_periods",
+        "_step",
+        "_totals",
+        "_years",
+    )
+
+    def __init__(self, parts: Parts, start: int, until: int | None) -> None:
+        self.begin = max(start, _FIRST)
+        self.end = _LAST if until is None else min(until, _LAST)
+        self._recent = NO_DAY
+        self._parts = parts = _inferred(parts, start)
+        self._calendar = CalendarDays(parts)
+        self._years: dict[int, Sequence[int]] = {}
+        self._totals: dict[int, int] = {}
+        self._grids: dict[int, Sequence[int]] = {}
+        self._periods: dict[int, Mapping[int, Sequence[int]]] = {}
+        unit = _UNITS.get(parts.freq, DAY)
+        self._step = parts.interval * unit
+        self._grid = start - start % unit
+        # The seconds in a day, or below DAILY in one point of the grid, before the times of the grid are looked at.
+        hours = parts.hour if parts.freq < HOURLY else (0,)
+        minutes = parts.minute if parts.freq < MINUTELY else (0,)
+        seconds = parts.second if parts.freq < SECONDLY else (0,)
+        offsets = sorted({h * 3_600 + m * 60 + s for h in hours for m in minutes for s in seconds})
+        picked = parts.setpos and parts.freq >= DAILY
+        self._offsets = tuple(_picked(offsets, parts.setpos)) if picked else tuple(offsets)
+        self._constant = parts.freq == DAILY or (parts.freq < DAILY and not parts.setpos)
+        cycle = _CYCLES.get(parts.freq, 146_097 * (DAY // unit))
+        # After so many years without a match, there is none; Easter has no cycle worth the name.
+        self._cycle = 9_999 if parts.easter else 400 * parts.interval // gcd(cycle, parts.interval) + 1
+        if not self._reachable():
+            self.end = self.begin - 1
+        if parts.most is not None:
+            self.end = self._last_of(parts.most)
+
+    def times(self, day: int) -> Sequence[int]:
+        days = self._days(year_of(day))
+        i = bisect_left(days, day)
+        return self._times(day) if i < len(days) and days[i] == day else ()
+
+    def _times(self, day: int) -> Sequence[int]:
+        """`times` of a day that is one of `_days`."""
+        if self._constant:
+            return self._offsets
+        if self._parts.freq < DAILY:
+            begin, end = self._period(day)
+            period = self._periods.get(begin)
+            if period is None:
+                if len(self._periods) >= _KEPT_TIMES:
+                    self._periods = {}
+                period = self._periods[begin] = self._of_period(begin, end)
+            return period.get(day, ())
+        first = (self._grid - day * DAY) % self._step
+        times = self._grids.get(first)
+        if times is None:
+            if len(self._grids) >= _KEPT_TIMES:
+                self._grids = {}
+            times = self._grids[first] = self._on_grid(first)
+        return times
+
+    def days_from(self, day: int) -> Iterator[int]:
+        year = max(year_of(day), year_of(self.begin // DAY))
+        last = min(year_of(self.end // DAY), year + self._cycle)
+        stride = 1
+        if self._parts.freq == YEARLY:
+            stride = self._parts.interval
+            year += (year_of(self.begin // DAY) - year) % stride
+        while year <= last:
+            days = self._days(year)
+            for i in range(bisect_left(days, day), len(days)):
+                yield days[i]
+            year += stride
+
+    def days_until(self, day: int) -> Iterator[int]:
+        first = year_of(self.begin // DAY)
+        year = min(year_of(day), year_of(self.end // DAY))
+        first = max(first, year - self._cycle)
+        while year >= first:
+            days = self._days(year)
+            for i in range(bisect_left(days, day + 1) - 1, -1, -1):
+                yield days[i]
+            year -= 1
+
+    def _count_days(self, begin: int, end: int) -> int:
+        total = 0
+        for year in range(year_of(begin), year_of(end - 1) + 1):
+            days = self._days(year)
+            low, high = bisect_left(days, begin), bisect_left(days, end)
+            if self._constant:
+                total += (high - low) * len(self._offsets)
+            elif high - low < len(days):
+                total += sum([len(self._times(days[i])) for i in range(low, high)])
+            else:
+                known = self._totals.get(year)
+                if known is None:
+                    # An integer for each year of the calendar at most.
+                    known = self._totals[year] = sum([len(self._times(day)) for day in days])
+                total += known
+        return total
+
+    def _days(self, year: int) -> Sequence[int]:
+        """The days of *year* that are in periods that count, and on which the parts agree."""
+        days = self._years.get(year)
+        if days is None:
+            if len(self._years) >= _KEPT_YEARS:
+                self._years = {}
+            days = self._years[year] = self._counting(year)
+        return days
+
+    def _counting(self, year: int) -> Sequence[int]:
+        parts, interval = self._parts, self._parts.interval
+        start = self.begin // DAY
+        if parts.freq == YEARLY and (year - year_of(start)) % interval:
+            return ()
+        days = self._calendar.of_year(year)
+        if interval == 1 or parts.freq == YEARLY or (parts.freq > DAILY and self._step < DAY):
+            return days
+        if parts.freq == MONTHLY:
+            begins = month_begins(year)
+            first = month_begins(year_of(start))
+            months = year * 12 - year_of(start) * 12 - bisect_left(first, start + 1) + 1
+            return [
+                day
+                for month in range(12)
+                if (months + month) % interval == 0
+                for day in days[bisect_left(days, begins[month]) : bisect_left(days, begins[month + 1])]
+            ]
+        if parts.freq == WEEKLY:
+            first_week = self._period(start)[0]
+            return [day for day in days if (day - first_week) // 7 % interval == 0]
+        begin, end = year_begin(year), year_begin(year + 1)
+        if parts.freq == DAILY:
+            points: Sequence[int] = range(begin + (start - begin) % interval, end, interval)
+        else:
+            # The points are further apart than a day: few days have any.
+            since = self._grid - begin * DAY
+            points = [
+                point // DAY for point in range(begin * DAY + since % self._step, end * DAY, self._step)
+            ]
+        if len(days) == end - begin:
+            return points
+        return sorted(set(days).intersection(points))
+
+    def _period(self, day: int) -> tuple[int, int]:
+        """The year, month or week (by WKST) in which *day* lies: its first day, and the day after its last."""
+        if self._parts.freq == WEEKLY:
+            begin = day - (day + 3 - self._parts.wkst) % 7
+            return begin, begin + 7
+        year = year_of(day)
+        if self._parts.freq == YEARLY:
+            return year_begin(year), year_begin(year + 1)
+        begins = month_begins(year)
+        month = bisect_left(begins, day + 1) - 1
+        return begins[month], begins[month + 1]
+
+    def _of_period(self, begin: int, end: int) -> Mapping[int, Sequence[int]]:
+        """The times that BYSETPOS picks in a period, by day."""
+        days = [
+            day
+            for year in range(year_of(begin), year_of(end - 1) + 1)
+            for day in self._days(year)
+            if begin <= day < end
+        ]
+        walls = _Product(days, self._offsets)
+        picked = _picked(walls, self._parts.setpos)
+        return {
+            day: tuple([wall % DAY for wall in walls])
+            for day, walls in groupby(picked, lambda wall: wall // DAY)
+        }
+
+    def _on_grid(self, first: int) -> Sequence[int]:
+        """The times of a day whose first point of the grid is at second *first*."""
+        parts, step, offsets = self._parts, self._step, self._offsets
+        if not (
+            parts.hour or (parts.minute and parts.freq > HOURLY) or (parts.second and parts.freq == SECONDLY)
+        ):
+            points: Iterable[int] = range(first, DAY, step)
+            if len(offsets) == 1:
+                return range(first + offsets[0], DAY + offsets[0], step)
+        else:
+            points = [
+                point
+                for begin, end in self._windows()
+                for point in range(begin + (first - begin) % step, end, step)
+                if self._passes(point) and point >= first
+            ]
+        return tuple([point + offset for point in points for offset in offsets])
+
+    def _windows(self) -> Iterator[tuple[int, int]]:
+        """The hours, and below MINUTELY the minutes, to which the parts restrict the grid: from one second of the day until before another."""
+        parts = self._parts
+        by_minute = parts.minute if parts.freq == SECONDLY else ()
+        for hour in parts.hour or range(24):
+            begin = hour * 3_600
+            if by_minute:
+                yield from [(begin + minute * 60, begin + minute * 60 + 60) for minute in by_minute]
+            else:
+                yield begin, begin + 3_600
+
+    def _passes(self, point: int) -> bool:
+        """Whether a point of the grid in one of the windows is one for the part that is as fine as the grid."""
+        parts = self._parts
+        if parts.freq == SECONDLY:
+            return not parts.second or point % 60 in parts.second
+        return parts.freq == HOURLY or not parts.minute or point // 60 % 60 in parts.minute
+
+    def _reachable(self) -> bool:
+        """Whether the grid ever comes by a time of day for which it is asked, whatever the day."""
+        if self._parts.freq <= DAILY:
+            return bool(self._offsets)
+        # In the course of time its points take all these places in a day.
+        spacing = gcd(self._step, DAY)
+        places = range(self._grid % spacing, DAY, spacing)
+        return bool(self._offsets) and any(
+            self._passes(point)
+            for begin, end in self._windows()
+            for point in places[bisect_left(places, begin) : bisect_left(places, end)]
+        )
+
+    def _last_of(self, count: int) -> int:
+        """The wall second of the *count*-th match, or the calendar's last if there are fewer."""
+        if self.next(self.begin) is None:
+            return self.begin - 1
+        wall = self.begin
+        while wall <= _LAST:
+            following = year_begin(year_of(wall // DAY) + 1) * DAY
+            matches = self.count(wall, following)
+            if count <= matches:
+                break
+            count, wall = count - matches, following
+        else:
+            return _LAST
+        for day in self.days_from(wall // DAY):
+            times = self.within(day)
+            if count <= len(times):
+                return day * DAY + times[count - 1]
+            count -= len(times)
+        return _LAST
+
+
+class _Product(Sequence[int]):
+    """All wall seconds of some days and times of day, in order, without listing them."""
+
+    def __init__(self, days: Sequence[int], offsets: Sequence[int]) -> None:
+        self._days = days
+        self._offsets = offsets
+
+    def __len__(self) -> int:
+        return len(self._days) * len(self._offsets)
+
+    def __getitem__(self, i: int) -> int:  # type: ignore[override]  # no slices
+        day, offset = divmod(i, len(self._offsets))
+        return self._days[day] * DAY + self._offsets[offset]
+
+
+def _picked(walls: Sequence[int], positions: Iterable[int]) -> list[int]:
+    """Those at these positions: from 1, or from -1 backwards. What is not there is left out."""
+    n = len(walls)
+    return sorted({walls[p - 1 if p > 0 else n + p] for p in positions if (p if p > 0 else -p) <= n})
+
+
+def _inferred(parts: Parts, start: int) -> Parts:
+    """*parts* with what RFC 5545 has taken from DTSTART if the rule does not say it: the time of day, and the date of a year, month or week."""
+    day, second = divmod(start, DAY)
+    if parts.freq < HOURLY and not parts.hour:
+        parts = parts._replace(hour=(second // 3_600,))
+    if parts.freq < MINUTELY and not parts.minute:
+        parts = parts._replace(minute=(second // 60 % 60,))
+    if parts.freq < SECONDLY and not parts.second:
+        parts = parts._replace(second=(second % 60,))
+    if not (parts.weekno or parts.yearday or parts.monthday or parts.weekday or parts.easter):
+        begins = month_begins(year_of(day))
+        month = bisect_left(begins, day + 1)
+        if parts.freq == YEARLY and not parts.month:
+            parts = parts._replace(month=(month,))
+        if parts.freq <= MONTHLY:
+            parts = parts._replace(monthday=(day - begins[month - 1] + 1,))
+        elif parts.freq == WEEKLY:
+            parts = parts._replace(weekday=(((day + 3) % 7, 0),))
+    return parts
