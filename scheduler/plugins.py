@@ -25,6 +25,7 @@ _OWN = {
         "date": "triggers.date:DateTrigger",
         "interval": "triggers.interval:IntervalTrigger",
         "cron": "triggers.cron:CronTrigger",
+        "calendarinterval": "triggers.calendarinterval:CalendarIntervalTrigger",
     },
     "executors": {
         "debug": "executors.debug:DebugExecutor",

@@ -12,6 +12,7 @@ Errors, all of them raised where a trigger is made:
 """
 
 from .base import BaseTrigger, InstantTrigger, NoFireTimeFoundError
+from .calendarinterval import CalendarIntervalTrigger
 from .cron import CronExpressionError, CronField, CronTrigger
 from .date import DateTrigger
 from .interval import IntervalTrigger
@@ -19,6 +20,7 @@ from .policies import Gap, Overlap
 
 __all__ = [
     "BaseTrigger",
+    "CalendarIntervalTrigger",
     "CronExpressionError",
     "CronField",
     "CronTrigger",
@@ -31,7 +33,7 @@ __all__ = [
     "calls_user_code",
 ]
 
-_OURS = frozenset({CronTrigger, DateTrigger, IntervalTrigger})
+_OURS = frozenset({CalendarIntervalTrigger, CronTrigger, DateTrigger, IntervalTrigger})
 
 
 def calls_user_code(trigger: BaseTrigger) -> bool:

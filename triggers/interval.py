@@ -39,7 +39,7 @@ class IntervalTrigger(InstantTrigger):
     """
 
     # A million of these stand in memory: nothing here that could be computed, but for what only the API for datetimes fills.
-    __slots__ = ("_end", "_recent", "_settled", "_start", "_step", "jitter", "timezone")
+    __slots__ = ("_calm", "_end", "_settled", "_start", "_step", "jitter", "timezone")
 
     argument_names: ClassVar[frozenset[str]] = frozenset(
         {*_LENGTH_NAMES, "start_date", "end_date", "timezone", "jitter"}
@@ -49,7 +49,7 @@ class IntervalTrigger(InstantTrigger):
     _start: int | None  # None: unbound
     _end: int  # LAST_INSTANT: no end
     _settled: bool  # the start was settled by bind, not given
-    _recent: _Recent | None  # the last answer to `get_next_fire_time`
+    _calm: _Calm | None  # around the last answers of `get_next_fire_time`
     timezone: tzinfo
     jitter: float | None
 
@@ -78,7 +78,7 @@ class IntervalTrigger(InstantTrigger):
         end = None if end_date is None else optional_instant(end_date, zone, "end_date")
         put(self, "_end", LAST_INSTANT if end is None else end)
         put(self, "_settled", False)
-        put(self, "_recent", None)
+        put(self, "_calm", None)
         put(self, "timezone", zone)
         put(self, "jitter", None if jitter is None else check_jitter(jitter))
 
@@ -135,34 +135,36 @@ class IntervalTrigger(InstantTrigger):
 
     def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
         """As `InstantTrigger` has it; unbound, one interval after the previous fire time, or else after *now*."""
-        recent = self._recent
-        if recent is not None:
-            answer = recent.answer
-            if answer[0] is previous_fire_time:
-                # What is asked for mostly: the fire time behind the one that was answered last. A race with another thread is none: an answer is put in its
-                # place whole, and whichever is met, its two parts belong together.
-                instant = answer[1] + self._step
-                if instant < recent.until:
-                    moment = answer[0] + recent.interval
-                    recent.answer = (moment, instant)
-                    return moment
         if previous_fire_time is None:
             # Now itself may be a fire time, if there is a grid.
-            asked = to_micros(now)
-            following = self.next_after(asked if self._start is None else asked - 1)
+            following = self.next_after(to_micros(now) - (self._start is not None))
             if following is None:
                 return None
             second, micros = divmod(following, 1_000_000)
             return from_micros(following, self.timezone) if micros else _from_timestamp(second, self.timezone)
+        calm = self._calm
+        if calm is not None:
+            answer = calm.answer
+            if answer[0] is previous_fire_time:
+                # What is asked for mostly: the fire time behind the one that was answered last. A race with another thread is none: an answer is put in its
+                # place whole, and whichever is met, its two parts belong together.
+                instant = answer[1]
+            elif previous_fire_time.tzinfo is self.timezone:
+                since = previous_fire_time - calm.epoch
+                instant = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+            else:
+                instant = to_micros(previous_fire_time)
+            following = instant + self._step
+            if calm.begin <= instant and following < calm.end and not (instant - calm.begin) % self._step:
+                moment = previous_fire_time + calm.interval
+                calm.answer = (moment, following)
+                return moment
         following = self.next_after(to_micros(previous_fire_time))
         if following is None:
             return None
         moment = from_micros(following, self.timezone)
-        calm, until = (
-            second * 1_000_000 for second in offsets_of(self.timezone).at(following // 1_000_000)[-2:]
-        )
-        if calm <= following < until:
-            put(self, "_recent", _Recent((moment, following), min(until, self._end + 1), self.interval))
+        if self._start is not None:
+            put(self, "_calm", _Calm(self, self._start, moment, following))
         return moment
 
     def modified(self, **trigger_args: Any) -> Self:
@@ -203,7 +205,7 @@ class IntervalTrigger(InstantTrigger):
         put(self, "_start", state_integer(state, "start"))
         put(self, "_end", LAST_INSTANT if end is None else end)
         put(self, "_settled", bool(state["settled"]))
-        put(self, "_recent", None)
+        put(self, "_calm", None)
         put(self, "timezone", as_zone(state["timezone"]))
         put(self, "jitter", check_jitter(state["jitter"]))
 
@@ -214,7 +216,7 @@ class IntervalTrigger(InstantTrigger):
         put(started, "_start", start)
         put(started, "_end", self._end)
         put(started, "_settled", True)
-        put(started, "_recent", None)
+        put(started, "_calm", None)
         put(started, "timezone", self.timezone)
         put(started, "jitter", self.jitter)
         if type(self) is not IntervalTrigger:
@@ -241,15 +243,21 @@ class IntervalTrigger(InstantTrigger):
         return f"<{type(self).__name__} ({', '.join(parts)})>"
 
 
-class _Recent:
-    """A fire time that was answered, as datetime and as instant, and until before when the next ones are it plus the interval, on the same wall clock."""
+class _Calm:
+    """A time without clock changes, in which a fire time is the one before it plus the interval on the wall; and the last one that was answered."""
 
-    __slots__ = ("answer", "interval", "until")
+    __slots__ = ("answer", "begin", "end", "epoch", "interval")
 
-    def __init__(self, answer: tuple[datetime, int], until: int, interval: timedelta) -> None:
-        self.answer = answer
-        self.until = until
-        self.interval = interval
+    def __init__(self, trigger: IntervalTrigger, start: int, moment: datetime, instant: int) -> None:
+        offsets = offsets_of(trigger.timezone)
+        span = offsets.at(instant // 1_000_000)
+        step = trigger._step
+        # The first fire time in it (every other is a whole number of intervals from it), and until before when.
+        self.begin = max(start, start + -((start - span.calm * 1_000_000) // step) * step)
+        self.end = min(span.until * 1_000_000, trigger._end + 1)
+        self.epoch = offsets.epoch + timedelta(0, span.offset)  # what the wall would have shown at the epoch
+        self.interval = trigger.interval
+        self.answer = (moment, instant)
 
 
 @lru_cache(maxsize=4096)
