@@ -1,21 +1,39 @@
 """Crontab lines: dialects, each translated into the fields of `CronTrigger`, which have one meaning only.
 
-"unix"          crontab(5) of Vixie cron: 0 and 7 are Sunday; day of month or weekday, unless one of them begins with "*"
-"apscheduler"   as APScheduler 3 reads it: the fields of `CronTrigger` as they are, 0 is Monday, both days must match
+    dialect         fields                                      weekdays                    day of month and weekday
+    "unix"          minute hour day month weekday,              0 and 7 are Sunday          either of them, unless one begins with ``*``
+                    or with the second in front of it
+    "quartz"        second minute hour day month weekday,       1 is Sunday, 7 Saturday     one of them; the other is ``?``
+                    and the year behind it if wanted
+    "apscheduler"   minute hour day month weekday               0 is Monday, 6 Sunday       both of them
+
+"unix" is crontab(5) of Vixie cron, with what other programs have added and people have come to expect: seconds, ``L``, ``W``, ``#``, ``?``, ``H``. "quartz" is
+org.quartz.CronExpression: what that refuses is refused here, but for years after 2099 and ``H``. "apscheduler" is what APScheduler 3 makes of the same text.
+Names of months and weekdays, macros, and ranges that wrap around the end are in all of them.
 """
 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
-from .fields import FIELD_NAMES, WEEKDAYS, CronExpressionError
+from . import weekdays
+from .fields import FIELD_NAMES, CronExpressionError
 
 __all__ = ["parse_crontab"]
 
 # The eight fields' texts, in the order of FIELD_NAMES, and whether either of the two day fields suffices.
 _Parsed = tuple[tuple[str | None, ...], bool]
 
-_ORDER = ("minute", "hour", "day", "month", "day_of_week")
+_FIVE = ("minute", "hour", "day", "month", "day_of_week")
+_SIX = ("second", *_FIVE)
+_SEVEN = (*_SIX, "year")
+_ORDERS = {"unix": (_FIVE, _SIX), "quartz": (_SIX, _SEVEN), "apscheduler": (_FIVE,)}
+_LAYOUTS = {
+    "unix": "the 5 of a crontab, minute, hour, day, month, day of week, or 6 with the second in front",
+    "quartz": "6, second, minute, hour, day, month, day of week, or 7 with the year",
+    "apscheduler": "the 5 of a crontab, minute, hour, day, month, day of week",
+}
 _MACROS = {
     "@hourly": "0 * * * *",
     "@daily": "0 0 * * *",
@@ -25,103 +43,98 @@ _MACROS = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
 }
+_LONGEST = 2_000  # characters: each of seven fields with all its values is shorter
 
-# crontab(5) numbers weekdays 0 to 7 from Sunday to Sunday.
-_UNIX_WEEKDAYS = ("sun", *WEEKDAYS)
-_WEEKDAY_TERM = re.compile(
-    r"(?:(?P<star>\*)|(?P<first>[0-7]|[a-z]+)(?:-(?P<last>[0-7]|[a-z]+))?)(?:/(?P<step>[0-9]{1,9}))?"
-)
+# The letters of a line's day of month; `CronTrigger`'s own field understands more ("last", "2nd fri").
+_DAY_LETTERS = {"l", "w", "lw", "h"}
 
 
 def parse_crontab(expression: str, dialect: str) -> _Parsed:
     """The fields of *expression*. Raises CronExpressionError for text that is not understood, ValueError for an unknown dialect."""
-    if dialect not in ("unix", "apscheduler"):
-        raise ValueError(f"there is no crontab dialect {dialect!r}: give 'unix' or 'apscheduler'")
+    if dialect not in _ORDERS:
+        raise ValueError(f"there is no crontab dialect {dialect!r}: give 'unix', 'quartz' or 'apscheduler'")
     if not isinstance(expression, str):
         raise TypeError(f"a crontab expression is expected as text, got {expression!r}")
+    return _parse(expression, dialect)
+
+
+@lru_cache(maxsize=1024)
+def _parse(expression: str, dialect: str) -> _Parsed:
+    if len(expression) > _LONGEST:
+        shown = f"{expression[:30]}…"
+        reason = f"{shown!r} has {len(expression):,} characters, more than the {_LONGEST:,} it may have"
+        raise CronExpressionError(reason, None, shown)
     text = expression.strip().lower()
     if text.startswith("@"):
-        if text not in _MACROS:
-            raise CronExpressionError(f"{expression!r} is not one of {', '.join(_MACROS)}", None, expression)
-        text = _MACROS[text]
-        dialect = "unix"  # @weekly is Sunday in each of them
-    fields = dict(zip(_ORDER, _split(text, expression), strict=True))
+        text, dialect = _macro(text, expression), "unix"  # @weekly is Sunday in each of them
+    parts = text.split()
+    names = next((names for names in _ORDERS[dialect] if len(names) == len(parts)), None)
+    if names is None:
+        reason = f"{expression!r} has {len(parts)} fields; expected are {_LAYOUTS[dialect]}"
+        raise CronExpressionError(reason, None, expression)
+    fields = dict(zip(names, parts, strict=True))
     either = False
     if dialect == "unix":
-        for name, part in fields.items():
-            _check_characters(name, part)
-        either = not (fields["day"].startswith("*") or fields["day_of_week"].startswith("*"))
-        fields["day_of_week"] = _unix_weekdays(fields["day_of_week"])
-    return tuple(fields.get(name) for name in FIELD_NAMES), either
+        either = _from_unix(fields)
+    elif dialect == "quartz":
+        _from_quartz(fields)
+    return tuple([fields.get(name) for name in FIELD_NAMES]), either
 
 
-def _split(text: str, expression: str) -> list[str]:
-    parts = text.split()
-    if len(parts) != len(_ORDER):
+def _macro(text: str, expression: str) -> str:
+    if text in _MACROS:
+        return _MACROS[text]
+    reason = f"{expression!r} is not one of {', '.join(_MACROS)}"
+    if text == "@reboot":
+        reason = "@reboot is not a time: a job that is to run when the program starts is added without a trigger (once, now)"
+    raise CronExpressionError(reason, None, expression)
+
+
+def _from_unix(fields: dict[str, str]) -> bool:
+    """Translates *fields* in place. The answer is whether either of the two day fields suffices."""
+    day, weekday = fields["day"], fields["day_of_week"]
+    _check_letters(day)
+    fields["day"] = "*" if day == "?" else day
+    fields["day_of_week"] = "*" if weekday == "?" else weekdays.by_name(weekday, weekdays.UNIX)
+    # Vixie's star rule looks at how the texts begin, not at what they mean.
+    return day[0] not in "*?" and weekday[0] not in "*?"
+
+
+def _from_quartz(fields: dict[str, str]) -> None:
+    """Translates *fields* in place."""
+    for name, part in fields.items():
+        if "/" in part:
+            # "/5" is short for "*/5".
+            fields[name] = ",".join([f"*{term}" if term[:1] == "/" else term for term in part.split(",")])
+    day, weekday = fields["day"], fields["day_of_week"]
+    if (day == "?") == (weekday == "?"):
+        reason = "is expected in one of the two fields day and day of week, the one that does not count"
         raise CronExpressionError(
-            f"{expression!r} has {len(parts)} fields; expected are the 5 of a crontab: minute, hour, day, month, day of week",
-            None,
-            expression,
+            f"cron fields day={day!r}, day_of_week={weekday!r}: a '?' {reason}", "day_of_week", weekday
         )
-    return parts
-
-
-def _check_characters(name: str, part: str) -> None:
-    """Refuse what only `CronTrigger`'s own fields understand ("last" in day)."""
-    if name == "day" and re.search("[a-z]", part):
-        raise CronExpressionError(
-            f"cron field {name}={part!r}: a crontab's day of month is a number, a range or a list of them",
-            name,
-            part,
-        )
-
-
-def _unix_weekdays(text: str) -> str:
-    """A crontab's weekdays by their names, which mean the same everywhere."""
-    return ",".join(_unix_weekday_term(text, term) for term in text.split(","))
-
-
-def _unix_weekday_term(text: str, term: str) -> str:
-    found = _WEEKDAY_TERM.fullmatch(term)
-    if found is None:
-        raise _error(
-            text, f"{term!r} is not understood; weekdays are 0 to 7 (0 and 7 are Sunday) or their names"
-        )
-    step = 1 if found["step"] is None else int(found["step"])
-    if not 1 <= step <= 7:
-        raise _error(text, f"the step in {term!r} must be between 1 and 7")
-    if found["star"]:
-        if found["step"] is None:
-            return "*"
-        first, last = 0, 7
+    if day == "?":
+        _check_alone("day_of_week", weekday, "[l#]")
+        # Alone, it is the last day of Quartz's week.
+        fields["day"] = "*"
+        fields["day_of_week"] = "sat" if weekday == "l" else weekdays.by_name(weekday, weekdays.QUARTZ)
     else:
-        first = _unix_weekday(text, found["first"])
-        if found["last"] is not None:
-            last = _unix_weekday(text, found["last"])
-        else:
-            last = first if found["step"] is None else 7
-        if last < first:
-            # Around Sunday, which is both 0 and 7: sat-tue, fri-sun, 6-1.
-            last += 7
-    names: list[str] = []
-    for number in range(first, last + 1, step):
-        name = _UNIX_WEEKDAYS[number % 7]
-        if name not in names:
-            names.append(name)
-    if len(names) == 7:
-        return "*" if found["star"] else "mon-sun"
-    if len(names) > 2 and step == 1:
-        return f"{names[0]}-{names[-1]}"
-    return ",".join(names)
+        _check_alone("day", day, "[lw]")
+        _check_letters(day)
+        fields["day_of_week"] = "*"
 
 
-def _unix_weekday(text: str, value: str) -> int:
-    if value in WEEKDAYS:
-        return _UNIX_WEEKDAYS.index(value)
-    if value.isdecimal():
-        return int(value)
-    raise _error(text, f"{value!r} is not one of {', '.join(_UNIX_WEEKDAYS[:7])}")
+def _check_alone(name: str, part: str, special: str) -> None:
+    if "," in part and (found := re.search(special, part)):
+        raise _error(name, part, f"{found[0].upper()!r} is for a single day in this dialect, not for a list")
 
 
-def _error(text: str, reason: str) -> CronExpressionError:
-    return CronExpressionError(f"cron field day_of_week={text!r}: {reason}", "day_of_week", text)
+def _check_letters(day: str) -> None:
+    for letters in re.findall("[a-z]+", day):
+        if letters not in _DAY_LETTERS:
+            raise _error(
+                "day", day, f"{letters!r} is not understood; a crontab's day of month has numbers, L, W and H"
+            )
+
+
+def _error(name: str, part: str, reason: str) -> CronExpressionError:
+    return CronExpressionError(f"cron field {name}={part!r}: {reason}", name, part)

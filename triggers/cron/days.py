@@ -12,7 +12,7 @@ from functools import cache, lru_cache
 
 from .fields import CronField, DayRule, listed
 
-__all__ = ["MonthDays", "month_days", "month_length", "week_days"]
+__all__ = ["MonthDays", "any_date", "month_days", "month_length", "week_days"]
 
 _LENGTHS = (0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _CYCLE = 400  # years, after which the calendar repeats itself
@@ -104,6 +104,15 @@ def _month_days(
 def month_days(day: CronField, weekday: CronField, either: bool) -> MonthDays:
     """The days of these two fields, shared by all schedules that have the same. *either*: one of the two must match; else both."""
     return _month_days(day.mask, day.rules, weekday.mask, weekday.rules, either)
+
+
+def any_date(fields: Sequence[CronField], either: bool) -> bool:
+    """Whether any date matches the first five of *fields* (in the order of FIELD_NAMES)."""
+    year, month, day, week, weekday = fields[:5]
+    days = month_days(day, weekday, either)
+    return days.any_date(
+        None if year.text == "*" else year.mask, month.mask, None if week.text == "*" else week.mask
+    )
 
 
 def _bit(rule: DayRule, weekday: int, length: int) -> int:

@@ -31,6 +31,7 @@ __all__ = [
     "hashed_values",
     "listed",
     "parse_field",
+    "parse_fields",
 ]
 
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -142,6 +143,23 @@ _HASHED = re.compile(rf"h(?:\(({_VALUE})-({_VALUE})\))?{_STEP}")
 _NTH_WEEKDAY = re.compile(r"(1st|2nd|3rd|4th|5th|last)(?: ([a-z]+))?")
 _NEAREST = re.compile(r"(?:l(?:-([0-9]{1,9}))?|([0-9]{1,9}))(w?)")
 _WEEKDAY_OF_MONTH = re.compile(rf"({_VALUE})#([0-9]{{1,9}})|([0-9]{{1,9}}|[a-z]{{3}})l")
+
+
+def parse_fields(texts: Sequence[str | None]) -> tuple[CronField, ...]:
+    """All fields, of *texts* in the order of FIELD_NAMES, each as `parse_field` takes it. After the least significant one that is given, all are at
+    their minimum.
+    """
+    last_given = len(texts) - 1
+    while last_given >= 0 and texts[last_given] is None:
+        last_given -= 1
+    fields = []
+    for i, name in enumerate(FIELD_NAMES):
+        text = texts[i]
+        if text is not None:
+            fields.append(_parse(name, text, False))
+        else:
+            fields.append(_parse(name, _KINDS[name].default if i > last_given >= 0 else "*", True))
+    return tuple(fields)
 
 
 def parse_field(name: str, text: str | None, fill: bool) -> CronField:
