@@ -12,7 +12,7 @@ from .rule_times import Rule
 
 __all__ = ["RuleSet"]
 
-# What is kept of a set at most: days of times.
+# What is kept of a set at most: days of times, and combinations of the times of rules.
 _KEPT = 64
 
 # So many days in a row on which exclusions leave nothing, and a set is given up: a hundred years of days.
@@ -22,7 +22,7 @@ _MOST_EMPTY = 36_525
 class RuleSet(DayTimes):
     """The wall times of rules and single dates together, each once, without those of the rules and dates that are excluded."""
 
-    __slots__ = ("_exdates", "_exrules", "_kept", "_rdates", "_rules")
+    __slots__ = ("_exdates", "_exrules", "_kept", "_rdates", "_rules", "_together")
 
     def __init__(
         self, rules: Sequence[Rule], exrules: Sequence[Rule], rdates: Iterable[int], exdates: Iterable[int]
@@ -36,6 +36,7 @@ class RuleSet(DayTimes):
         self.end = max([*dates[-1:], *[rule.end for rule in rules]])
         self._recent = NO_DAY
         self._kept: dict[int, Sequence[int]] = {}
+        self._together: dict[tuple[tuple[int, ...], ...], tuple[object, Sequence[int]]] = {}
 
     def times(self, day: int) -> Sequence[int]:
         times = self._kept.get(day)
@@ -49,14 +50,23 @@ class RuleSet(DayTimes):
         several = [times for rule in self._rules if (times := rule.within(day))]
         without = [times for rule in self._exrules if (times := rule.within(day))]
         if several == without:
-            return ()  # also the commonest way to exclude all, which is dear to find out second by second
+            return ()
         if day in self._rdates:
             several.append(self._rdates[day])
         if day in self._exdates:
             without.append(self._exdates[day])
         if not without and len(several) <= 1:
             return several[0] if several else ()
-        return sorted({second for times in several for second in times}.difference(*without))
+        # Rules give the same objects on many days, which are put together once. They are kept with the answer, so that no other one can take their place in memory.
+        tables = several, without
+        key = tuple(map(id, several)), tuple(map(id, without))
+        known = self._together.get(key)
+        if known is None:
+            if len(self._together) >= _KEPT:
+                self._together = {}
+            left = sorted({second for times in several for second in times}.difference(*without))
+            known = self._together[key] = tables, left
+        return known[1]
 
     def days_from(self, day: int) -> Iterator[int]:
         rdays = [known for known in self._rdates if known >= day]

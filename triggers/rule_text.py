@@ -8,6 +8,7 @@ fill them up from the clock).
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
 from typing import NamedTuple
@@ -64,13 +65,14 @@ class Moment(NamedTuple):
     zone: tzinfo | None
 
 
-class Parts(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Parts:
     """One RRULE or EXRULE as it is written; nothing is inferred yet. What is not given is empty."""
 
     freq: int
     interval: int
     wkst: int  # 0 is Monday
-    most: int | None  # COUNT
+    count: int | None
     until: Moment | None
     month: tuple[int, ...]
     monthday: tuple[int, ...]
@@ -222,7 +224,7 @@ def _read_parts(value: str) -> Parts:
         freq=freq,
         interval=_positive(value, given, "INTERVAL") or 1,
         wkst=_WEEKDAYS[read.get("WKST", "MO")],
-        most=count,
+        count=count,
         until=until,
         month=numbers["BYMONTH"],
         monthday=numbers["BYMONTHDAY"],

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from math import gcd
 
@@ -79,8 +80,8 @@ class Rule(DayTimes):
         self._cycle = 9_999 if parts.easter else 400 * parts.interval // gcd(cycle, parts.interval) + 1
         if not self._reachable():
             self.end = self.begin - 1
-        if parts.most is not None:
-            self.end = self._last_of(parts.most)
+        if parts.count is not None:
+            self.end = self._last_of(parts.count)
 
     def times(self, day: int) -> Sequence[int]:
         days = self._days(year_of(day))
@@ -312,18 +313,18 @@ def _inferred(parts: Parts, start: int) -> Parts:
     """*parts* with what RFC 5545 has taken from DTSTART if the rule does not say it: the time of day, and the date of a year, month or week."""
     day, second = divmod(start, DAY)
     if parts.freq < HOURLY and not parts.hour:
-        parts = parts._replace(hour=(second // 3_600,))
+        parts = replace(parts, hour=(second // 3_600,))
     if parts.freq < MINUTELY and not parts.minute:
-        parts = parts._replace(minute=(second // 60 % 60,))
+        parts = replace(parts, minute=(second // 60 % 60,))
     if parts.freq < SECONDLY and not parts.second:
-        parts = parts._replace(second=(second % 60,))
+        parts = replace(parts, second=(second % 60,))
     if not (parts.weekno or parts.yearday or parts.monthday or parts.weekday or parts.easter):
         begins = month_begins(year_of(day))
         month = bisect_left(begins, day + 1)
         if parts.freq == YEARLY and not parts.month:
-            parts = parts._replace(month=(month,))
+            parts = replace(parts, month=(month,))
         if parts.freq <= MONTHLY:
-            parts = parts._replace(monthday=(day - begins[month - 1] + 1,))
+            parts = replace(parts, monthday=(day - begins[month - 1] + 1,))
         elif parts.freq == WEEKLY:
-            parts = parts._replace(weekday=(((day + 3) % 7, 0),))
+            parts = replace(parts, weekday=(((day + 3) % 7, 0),))
     return parts

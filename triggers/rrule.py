@@ -1,0 +1,325 @@
+"""`RRuleTrigger`: the recurrence rules of calendars (RFC 5545), on the wall clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from functools import lru_cache
+from typing import Any, ClassVar, Self
+
+from .base import check_arguments, check_jitter, check_version, put, state_integer
+from .civil import CivilTrigger, Gap, Overlap, as_gap, as_overlap
+from .day_times import DayTimes
+from .instants import LAST_INSTANT, format_instant, from_micros, optional_instant, parse_date, to_micros
+from .offsets import offsets_of
+from .rule_sets import RuleSet
+from .rule_text import Moment, Parts, RuleText, read_rule, to_wall
+from .rule_times import Rule
+from .zones import as_zone, zone_name
+
+__all__ = ["RRuleTrigger"]
+
+_SECOND = 1_000_000
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  (wall times have no zone)
+
+
+class RRuleTrigger(CivilTrigger):
+    """Fires at the times of a recurrence rule: ``FREQ=…;…``, or lines with DTSTART, RRULE, EXRULE, RDATE and EXDATE (RFC 5545, sections 3.3.10, 3.8.5).
+
+    ::
+
+        RRuleTrigger("FREQ=WEEKLY;INTERVAL=2;BYDAY=MO,FR", start_date="2026-01-05 09:30:00", timezone="Europe/Berlin")
+        RRuleTrigger("DTSTART;TZID=Europe/Berlin:20260105T093000\\nRRULE:FREQ=MONTHLY;BYDAY=-1FR\\nEXDATE:20261225T093000")
+
+    The start is the text's DTSTART or *start_date*. From it the rule counts its INTERVAL and its COUNT and takes what it does not say: ``FREQ=DAILY`` runs at the start's
+    time of day, ``FREQ=DAILY;BYHOUR=9`` at its minute and second of that hour. It is itself a fire time only if the rule says so. Without one
+    it is the first whole second not before the moment at which the job is added, or the `next_run_time` given with the job (settled by `bind`).
+
+    Rules and dates are wall times: in the zone of DTSTART (its TZID; UTC, if it ends in Z), and if that names none in *timezone*, by default that of
+    *start_date*, else of *end_date*, else the local one. RDATE and EXDATE may have a TZID or a Z of their own. UNTIL is inclusive, and a wall time unless it
+    ends in Z; one without a time of day is its midnight. The options *gap* and *overlap* (`Gap`, `Overlap`) say what becomes of times that the clock skips or
+    shows twice; "first" means that a rule of hours or minutes pauses for the second pass: give ``overlap="both"`` if it is to go on.
+
+    *end_date* is inclusive. *jitter*: see `BaseTrigger.jitter`. Raises ValueError, with the piece of text, for what is not understood, and for a rule that never fires.
+    """
+
+    __slots__ = ("_last", "_read", "_settled", "_start_wall")
+
+    argument_names: ClassVar[frozenset[str]] = frozenset(
+        {"rule", "start_date", "timezone", "gap", "overlap", "end_date", "jitter"}
+    )
+
+    _read: RuleText
+    _start_wall: int | None  # None: unbound
+    _settled: bool  # the start was settled by bind, not given
+    _last: int  # the end that was given; LAST_INSTANT: none
+
+    def __init__(
+        self,
+        rule: str,
+        start_date: datetime | date | str | None = None,
+        timezone: tzinfo | str | None = None,
+        gap: Gap | str | None = "after",
+        overlap: Overlap | str | None = "first",
+        end_date: datetime | date | str | None = None,
+        jitter: float | None = None,
+    ) -> None:
+        read = _rule(rule)
+        if read.start is not None and read.start.zone is not None:
+            timezone = read.start.zone
+        if timezone is None:
+            timezone = getattr(start_date, "tzinfo", None) or getattr(end_date, "tzinfo", None)
+        zone = as_zone(timezone)
+        start = _start(read, start_date, zone)
+        end = optional_instant(end_date, zone, "end_date")
+        policies = as_gap(gap, Gap.AFTER), as_overlap(overlap, Overlap.FIRST)
+        self._fill(
+            read, start, False, LAST_INSTANT if end is None else end, zone, policies, check_jitter(jitter)
+        )
+        _check_fires(read, self._wall if start is not None else None)
+
+    @property
+    def rule(self) -> str:
+        """The text of the rule in normal form: one property a line; that of a single RRULE without its name."""
+        return self._read.text
+
+    @property
+    def start_date(self) -> datetime | None:
+        """The start, given or settled by `bind`; None before. It need not be a fire time."""
+        if self._start_wall is None:
+            return None
+        start = optional_instant(_EPOCH + timedelta(seconds=self._start_wall), self.timezone, "start_date")
+        return None if start is None else from_micros(start, self.timezone)
+
+    @property
+    def end_date(self) -> datetime | None:
+        return None if self._last == LAST_INSTANT else from_micros(self._last, self.timezone)
+
+    def bind(self, now: datetime, job_id: str, anchor: datetime | None = None) -> Self:
+        """Without a start: one that starts at *anchor*, or else *now*, rounded up to the whole second. Otherwise itself."""
+        if self._start_wall is not None:
+            return self
+        return self._started_at(to_micros(now if anchor is None else anchor))
+
+    def next_after(self, instant: int) -> int | None:
+        if self._start_wall is None:
+            return self._started_at(instant).next_after(instant)
+        return super().next_after(instant)
+
+    def previous_before(self, instant: int) -> int | None:
+        return None if self._start_wall is None else super().previous_before(instant)
+
+    def count_between(self, after: int, until: int) -> int:
+        if self._start_wall is None:
+            return self._started_at(after).count_between(after, until)
+        # Clock changes of years in which it does not fire are not gone through: no zone is as far from UTC as two days.
+        after = max(after, (self._wall.begin - 172_800) * _SECOND)
+        return super().count_between(after, min(until, (self._wall.end + 172_800) * _SECOND))
+
+    def silent_from(self, instant: int) -> int:
+        if self._start_wall is None:
+            return self._started_at(instant).silent_from(instant)
+        return super().silent_from(instant)
+
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
+        """As `CivilTrigger` has it; unbound, as if it started at the previous fire time, or else *now*."""
+        if self._start_wall is not None:
+            return super().get_next_fire_time(previous_fire_time, now)
+        asked = now if previous_fire_time is None else previous_fire_time
+        return self.bind(asked, "").get_next_fire_time(previous_fire_time, now)
+
+    def modified(self, **trigger_args: Any) -> Self:
+        check_arguments(self, trigger_args)
+        keep: dict[str, Any] = {
+            "rule": self.rule,
+            "end_date": self.end_date,
+            "timezone": self.timezone,
+            "gap": self._gap,
+            "overlap": self._overlap,
+            "jitter": self.jitter,
+        }
+        args = {**keep, **trigger_args}
+        kept = self._start_wall
+        if kept is None or "start_date" in args or _rule(args["rule"]).start is not None:
+            return type(self)(**args)
+        if self._settled:
+            return type(self)(**args)._started(kept)
+        return type(self)(**args, start_date=_EPOCH + timedelta(seconds=kept))
+
+    def get_state(self) -> dict[str, Any]:
+        given = self._start_wall is not None and self._read.start is None
+        state = {
+            "version": 1,
+            "rule": self.rule,
+            "start": (_EPOCH + timedelta(seconds=self._start_wall or 0)).isoformat() if given else None,
+            "settled": self._settled,
+            "end": None if self._last == LAST_INSTANT else self._last,
+            "timezone": zone_name(self.timezone),
+            "jitter": self.jitter,
+        }
+        return {**state, **self._unusual_policies()}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        check_version(self, state, 1)
+        read, zone, text = _rule(state["rule"]), as_zone(state["timezone"]), state["start"]
+        try:
+            start = _start(read, None if text is None else datetime.fromisoformat(text), zone)
+        except ValueError as error:
+            raise ValueError(f"the state of a rule's trigger is not understood: {error}") from None
+        end = state_integer(state, "end")
+        policies = as_gap(state.get("gap"), Gap.AFTER), as_overlap(state.get("overlap"), Overlap.FIRST)
+        jitter = check_jitter(state["jitter"])
+        settled = bool(state["settled"])
+        self._fill(read, start, settled, LAST_INSTANT if end is None else end, zone, policies, jitter)
+
+    _wall: DayTimes
+
+    def _fill(
+        self,
+        read: RuleText,
+        start: int | None,
+        settled: bool,
+        last: int,
+        zone: tzinfo,
+        policies: tuple[Gap, Overlap],
+        jitter: float | None,
+    ) -> None:
+        put(self, "_read", read)
+        put(self, "_start_wall", start)
+        put(self, "_settled", settled)
+        put(self, "_last", last)
+        wall = _compiled(read, 0 if start is None else start, zone)
+        end = min(last, _end_of(read))
+        self._set(wall, None, None if end == LAST_INSTANT else end, zone, *policies, jitter)
+
+    def _started_at(self, instant: int) -> Self:
+        """This trigger with a settled start: the first whole second not before *instant*."""
+        second = -(-instant // _SECOND)
+        return self._started(second + offsets_of(self.timezone).at(second).offset)
+
+    def _started(self, start: int) -> Self:
+        started = object.__new__(type(self))
+        policies = self._gap, self._overlap
+        started._fill(self._read, start, True, self._last, self.timezone, policies, self.jitter)
+        if type(self) is not RRuleTrigger:
+            # A subclass of somebody's may keep attributes of its own.
+            getattr(started, "__dict__", {}).update(getattr(self, "__dict__", {}))
+        return started
+
+    def _identity(self) -> tuple[object, ...]:
+        start = None if self._settled else self._start_wall
+        zone = zone_name(self.timezone)
+        return (self.rule, start, self._last, zone, self.jitter, self._gap, self._overlap)
+
+    def _unusual_policies(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        if self._gap is not Gap.AFTER:
+            found["gap"] = self._gap.value
+        if self._overlap is not Overlap.FIRST:
+            found["overlap"] = self._overlap.value
+        return found
+
+    def __str__(self) -> str:
+        return f"rrule[{' '.join(self.rule.splitlines())}]"
+
+    def __repr__(self) -> str:
+        parts = [f"rule={self.rule!r}"]
+        if self.start_date is not None and self._read.start is None:
+            parts.append(f"start_date='{format_instant(to_micros(self.start_date), self.timezone)}'")
+        if self._last != LAST_INSTANT:
+            parts.append(f"end_date='{format_instant(self._last, self.timezone)}'")
+        parts.append(f"timezone='{zone_name(self.timezone)}'")
+        if self.jitter is not None:
+            parts.append(f"jitter={self.jitter!r}")
+        parts += [f"{name}='{policy}'" for name, policy in self._unusual_policies().items()]
+        return f"<{type(self).__name__} ({', '.join(parts)})>"
+
+
+def _rule(text: str) -> RuleText:
+    if not isinstance(text, str):
+        raise TypeError(f"rule: expected a text such as 'FREQ=DAILY;BYHOUR=9', got {text!r}")
+    return read_rule(text)
+
+
+def _start(read: RuleText, start_date: datetime | date | str | None, zone: tzinfo) -> int | None:
+    """The wall second at which the rules of the text start in *zone*; None if nothing says so, and something depends on it."""
+    given = None
+    if start_date is not None:
+        try:
+            moment = parse_date(start_date, zone)
+            # What is in the zone already stays as it was written, even if the clock skips that time.
+            given = to_wall(moment if moment.tzinfo is zone else moment.astimezone(zone))
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"start_date: {error}") from None
+        except OverflowError:
+            raise ValueError(
+                f"start_date: {start_date} is beyond the calendar in {zone_name(zone)}"
+            ) from None
+    if read.start is None:
+        return given if given is not None or read.rules or read.exrules else 0
+    if given is not None and given != read.start.wall:
+        raise ValueError(
+            f"start_date: got {start_date}, and the rule has a DTSTART, {_EPOCH + timedelta(seconds=read.start.wall)}: give one of the two"
+        )
+    return read.start.wall
+
+
+@lru_cache(maxsize=256)
+def _compiled(read: RuleText, start: int, zone: tzinfo) -> DayTimes:
+    """The wall times of a text, which all triggers of that text, start and zone share."""
+    rules = [Rule(parts, start, _until(parts, zone)) for parts in read.rules]
+    if len(rules) == 1 and not (read.exrules or read.rdates or read.exdates):
+        return rules[0]
+    exrules = [Rule(parts, start, _until(parts, zone)) for parts in read.exrules]
+    rdates = [_wall_in(moment, zone) for moment in read.rdates]
+    return RuleSet(rules, exrules, rdates, [_wall_in(moment, zone) for moment in read.exdates])
+
+
+def _until(parts: Parts, zone: tzinfo) -> int | None:
+    """The last wall second that UNTIL allows. One in UTC allows what any policy can have fired by then; `_end_of` does the rest."""
+    if parts.until is None or parts.until.zone is None:
+        return None if parts.until is None else parts.until.wall
+    span = offsets_of(zone).at(parts.until.wall)
+    # In the second pass of an overlap, all times of the first one have been.
+    return max(parts.until.wall + span.offset, span.start + span.before - 1)
+
+
+def _end_of(read: RuleText) -> int:
+    """The instant at which everything ends, if all of it is one rule with an UNTIL in UTC; else LAST_INSTANT."""
+    until = read.rules[0].until if len(read.rules) == 1 and not read.rdates else None
+    if until is None or until.zone is not UTC:
+        return LAST_INSTANT
+    return min(until.wall * _SECOND, LAST_INSTANT)
+
+
+def _wall_in(moment: Moment, zone: tzinfo) -> int:
+    """The wall second of an RDATE or EXDATE in the trigger's zone."""
+    if moment.zone is None or moment.zone is zone:
+        return moment.wall
+    there = (_EPOCH + timedelta(seconds=moment.wall)).replace(tzinfo=moment.zone)
+    try:
+        return to_wall(there.astimezone(zone))
+    except OverflowError:
+        raise ValueError(f"rule: {there} is beyond the calendar in {zone_name(zone)}") from None
+
+
+def _check_fires(read: RuleText, wall: DayTimes | None) -> None:
+    """Raise ValueError if there is no wall time at all; of a rule without a start, if there would be none from any start."""
+    if wall is not None:
+        if wall.next(wall.begin) is None:
+            raise ValueError(
+                f"rule: no time ever matches {' '.join(read.text.splitlines())!r}, with the start and the INTERVAL as they are: it would never fire"
+            )
+    elif not read.rdates and not any(_ever(parts) for parts in read.rules):
+        raise ValueError(
+            f"rule: no date ever matches {' '.join(read.text.splitlines())!r}: it would never fire"
+        )
+
+
+@lru_cache(maxsize=256)
+def _ever(parts: Parts) -> bool:
+    """Whether a rule has any time, from whatever start. Intervals are left out: they depend on the start."""
+    from dataclasses import replace
+
+    rule = Rule(replace(parts, interval=1, count=None), 0, None)
+    return rule.next(rule.begin) is not None
