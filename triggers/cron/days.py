@@ -12,7 +12,7 @@ from functools import cache, lru_cache
 
 from .fields import CronField, DayRule, listed
 
-__all__ = ["MonthDays", "any_date", "month_days", "month_length", "week_days"]
+__all__ = ["MonthDays", "YearKind", "any_date", "is_leap", "month_days"]
 
 _LENGTHS = (0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _CYCLE = 400  # years, after which the calendar repeats itself
@@ -25,7 +25,7 @@ _EVERY_WEEK = sum(1 << 7 * week for week in range(5))
 class MonthDays:
     """The matching days of a month of each kind, whatever its ISO weeks. Immutable but for its caches, and safe to share between threads."""
 
-    __slots__ = ("_days", "_days_of_kind", "_either", "_masks", "_rules", "_weekday_rules", "_weekdays")
+    __slots__ = ("_days", "_either", "_masks", "_rules", "_weekday_rules", "_weekdays")
 
     def __init__(
         self,
@@ -41,14 +41,6 @@ class MonthDays:
         self._weekday_rules = weekday_rules
         self._either = either
         self._masks: dict[tuple[int, int], int] = {}
-        self._days_of_kind: dict[tuple[int, int], Sequence[int]] = {}
-
-    def of(self, weekday: int, length: int) -> Sequence[int]:
-        """The days of `mask`, ascending."""
-        days = self._days_of_kind.get((weekday, length))
-        if days is None:
-            days = self._days_of_kind[weekday, length] = listed(self.mask(weekday, length))
-        return days
 
     def mask(self, weekday: int, length: int) -> int:
         """The days of a month whose first is a *weekday* (0 is Monday) and that has *length* days."""
@@ -76,10 +68,11 @@ class MonthDays:
             if months >> _FEBRUARY & 1:
                 lengths.add(29)
             return any(self.mask(weekday, length) for length in lengths for weekday in range(7))
-        return any(self._any_in_year(kind, months, weeks) for kind in _kinds_of(years))
+        return any(self.in_year(kind, months, weeks) for kind in _kinds_of(years))
 
-    def _any_in_year(self, kind: _YearKind, months: int, weeks: int | None) -> bool:
-        year = 0  # bit n: the day n of the year, from 1
+    def in_year(self, kind: YearKind, months: int, weeks: int | None) -> int:
+        """The days of a year of that kind, in *months* and ISO *weeks* (None: all); bit n: the day n of the year, from 1."""
+        year = 0
         weekday, leap, _ = kind
         begin = 0
         for month in range(1, 13):
@@ -87,11 +80,11 @@ class MonthDays:
             if months >> month & 1:
                 year |= self.mask((weekday + begin) % 7, length) << begin
             begin += length
-        return year != 0 if weeks is None else year & _week_mask(kind, weeks) != 0
+        return year if weeks is None else year & _week_mask(kind, weeks)
 
 
 # Weekday of January 1; whether it is a leap year; whether the one before is.
-_YearKind = tuple[int, bool, bool]
+YearKind = tuple[int, bool, bool]
 
 
 @lru_cache(maxsize=1024)
@@ -139,15 +132,11 @@ def _first_weekday(year: int) -> int:
     return (before + before // 4 - before // 100 + before // 400) % 7
 
 
-def _is_leap(year: int) -> bool:
+def is_leap(year: int) -> bool:
     return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
 
 
-def month_length(year: int, month: int) -> int:
-    return 29 if month == _FEBRUARY and _is_leap(year) else _LENGTHS[month]
-
-
-def _kinds_of(years: int | None) -> Iterator[_YearKind]:
+def _kinds_of(years: int | None) -> Iterator[YearKind]:
     """The kinds of year that are among *years*."""
     folded = 0  # into the first 400
     if years is None:
@@ -160,22 +149,17 @@ def _kinds_of(years: int | None) -> Iterator[_YearKind]:
 
 
 @cache
-def _year_kinds() -> dict[_YearKind, int]:
+def _year_kinds() -> dict[YearKind, int]:
     """The years of a cycle by their kind; bit n stands for all years that leave n when divided by 400."""
-    kinds: dict[_YearKind, int] = {}
+    kinds: dict[YearKind, int] = {}
     for year in range(_CYCLE, 2 * _CYCLE):
-        kind = (_first_weekday(year), _is_leap(year), _is_leap(year - 1))
+        kind = (_first_weekday(year), is_leap(year), is_leap(year - 1))
         kinds[kind] = kinds.get(kind, 0) | 1 << year % _CYCLE
     return kinds
 
 
-def week_days(year: int, weeks: int) -> int:
-    """The days of *year* that are in ISO *weeks*; bit n: the day n of the year, from 1."""
-    return _week_mask((_first_weekday(year), _is_leap(year), _is_leap(year - 1)), weeks)
-
-
 @lru_cache(maxsize=256)
-def _week_mask(kind: _YearKind, weeks: int) -> int:
+def _week_mask(kind: YearKind, weeks: int) -> int:
     """The week 1 is the one with the first Thursday of the year (ISO 8601)."""
     weekday, leap, leap_before = kind
     length = 366 if leap else 365
