@@ -96,10 +96,18 @@ class CronField:
 @lru_cache(maxsize=1024)
 def listed(mask: int) -> Sequence[int]:
     """The numbers of the bits of *mask*."""
-    lowest = (mask & -mask).bit_length() - 1
-    end = mask.bit_length()
-    if mask.bit_count() == end - lowest > 100:
-        return range(lowest, end)  # not spelled out: a year has 8,030 values
+    count = mask.bit_count()
+    if count < 8:  # one after the other is quicker then
+        numbers = []
+        while mask:
+            lowest = mask & -mask
+            numbers.append(lowest.bit_length() - 1)
+            mask ^= lowest
+        return tuple(numbers)
+    if count > 100:
+        first, end = (mask & -mask).bit_length() - 1, mask.bit_length()
+        if end - first == count:
+            return range(first, end)  # not spelled out: a year has 8,030 values
     return tuple([number for number, bit in enumerate(bin(mask)[:1:-1]) if bit == "1"])
 
 
@@ -281,6 +289,8 @@ def _term_mask(name: str, text: str, term: str) -> int:
 def _stepped(first: int, last: int, step: int) -> int:
     """The bits *first*, *first* + *step* and so on, up to *last*."""
     count = (last - first) // step + 1
+    if count < 16:
+        return sum(1 << value for value in range(first, last + 1, step))
     return ((1 << count * step) - 1) // ((1 << step) - 1) << first
 
 
