@@ -46,7 +46,8 @@ def settle(texts: Sequence[str | None], seed: int, either: bool = False) -> tupl
             if i >= _DATE_FIELDS or any_date(parse_fields(settled), either):
                 break
         else:
-            raise CronExpressionError(f"no date matches any value of {name}={text!r}", name, text)
+            reason = f"cron field {name}={text!r}: no date ever matches any of its values: it would never fire"
+            raise CronExpressionError(reason, name, text)
     return tuple(settled)
 
 
