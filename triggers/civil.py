@@ -7,6 +7,7 @@ wall time and UTC differ by a constant. `resolution.py` puts the two together, b
 from __future__ import annotations
 
 from datetime import datetime, timedelta, tzinfo
+from functools import lru_cache, partial
 
 from . import resolution
 from .base import InstantTrigger, put
@@ -18,6 +19,9 @@ from .resolution import WallTimes
 __all__ = ["CivilTrigger", "Gap", "Overlap", "WallTimes", "as_gap", "as_overlap"]
 
 _SECOND = 1_000_000
+_from_timestamp = datetime.fromtimestamp
+# The steps from one fire time to the next: there are few different ones, and making one takes longer than looking it up.
+_seconds = lru_cache(maxsize=4096)(partial(timedelta, 0))
 
 
 class CivilTrigger(InstantTrigger):
@@ -150,6 +154,8 @@ class CivilTrigger(InstantTrigger):
                 if match - offset >= until:
                     _, _, offset, _, _, calm, until = offsets.at(match - offset)
                 if calm <= match - offset < until:
-                    return offsets.epoch + timedelta(0, match)
+                    if previous_fire_time is None or since.microseconds:
+                        return _from_timestamp(match - offset, self.timezone)
+                    return previous_fire_time + _seconds(match - wall)
         instant = self.next_after(to_micros(asked) - (previous_fire_time is None))
         return None if instant is None else offsets.moment(instant)

@@ -12,7 +12,8 @@ from ..civil import CivilTrigger
 from ..instants import FIRST_INSTANT, LAST_INSTANT, as_zone, format_instant, optional_instant, zone_name
 from ..policies import Gap, Overlap, as_gap, as_overlap
 from .crontab import parse_crontab
-from .fields import FIELD_NAMES, CronExpressionError, CronField, parse_field
+from .fields import FIELD_NAMES, CronExpressionError, CronField, parse_fields
+from .hashed import job_seed, settle
 from .schedule import WallSchedule
 
 __all__ = ["CronExpressionError", "CronField", "CronTrigger"]
@@ -44,7 +45,7 @@ class CronTrigger(CivilTrigger):
     Raises CronExpressionError (a ValueError) for text that is not understood, and for fields that no date matches.
     """
 
-    __slots__ = ("_compiled", "_policies")
+    __slots__ = ("_compiled", "_policies", "_seed")
 
     argument_names: ClassVar[frozenset[str]] = frozenset(
         {*FIELD_NAMES, "start_date", "end_date", "timezone", "jitter", "gap", "overlap"}
@@ -53,6 +54,7 @@ class CronTrigger(CivilTrigger):
 
     _compiled: _Compiled
     _policies: _Policies  # as they were given; None: by the kind of trigger
+    _seed: int | None  # of the job that it is bound to, if it has hashed fields
 
     def __init__(
         self,
@@ -104,6 +106,22 @@ class CronTrigger(CivilTrigger):
         """The eight fields in the order of FIELD_NAMES, each with `name`, `is_default` and `str()`."""
         return self._compiled.fields
 
+    @property
+    def settled_fields(self) -> tuple[CronField, ...]:
+        """The fields with the values that hashed ones have got from the job's id; before that, and without any, as `fields`."""
+        return self.fields if self._seed is None else self._compiled.settled(self._seed).fields
+
+    def bind(self, now: datetime, job_id: str, anchor: datetime | None = None) -> Self:
+        """With hashed fields: one in which they have the values of this job. Otherwise itself."""
+        if not self._compiled.hashed or self._seed is not None:
+            return self
+        bound = self.from_state(self.get_state())
+        if type(self) is not CronTrigger:
+            # A subclass of somebody's may keep attributes of its own.
+            getattr(bound, "__dict__", {}).update(getattr(self, "__dict__", {}))
+        bound._seed_with(job_seed(job_id))
+        return bound
+
     def modified(self, **trigger_args: Any) -> Self:
         check_arguments(self, trigger_args)
         gap, overlap = self._policies
@@ -120,6 +138,8 @@ class CronTrigger(CivilTrigger):
             return type(self)(**keep)
         changed = self.__class__.__new__(self.__class__)
         changed._fill(self._compiled, **keep)
+        if self._seed is not None:
+            changed._seed_with(self._seed)
         return changed
 
     def get_state(self) -> dict[str, Any]:
@@ -138,6 +158,8 @@ class CronTrigger(CivilTrigger):
             state["gap"] = gap.value
         if overlap is not None:
             state["overlap"] = overlap.value
+        if self._seed is not None:
+            state["seed"] = self._seed
         return state
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
@@ -152,6 +174,19 @@ class CronTrigger(CivilTrigger):
         start, end = state_integer(state, "start"), state_integer(state, "end")
         zone, jitter = as_zone(state["timezone"]), check_jitter(state["jitter"])
         self._settle(compiled, start, end, zone, jitter, state.get("gap"), state.get("overlap"))
+        if state.get("seed") is not None:
+            seed = state_integer(state, "seed")
+            assert seed is not None
+            self._seed_with(seed)
+
+    def _seed_with(self, seed: int) -> None:
+        """Give the hashed fields of a new instance their values."""
+        if not self._compiled.hashed or not 0 <= seed < 1 << 64:
+            raise ValueError(
+                f"the state of a cron trigger without hashed fields has a seed, or not a fit one: {seed}"
+            )
+        put(self, "_seed", seed)
+        put(self, "_wall", self._compiled.settled(seed).wall)
 
     def _fill(
         self,
@@ -189,6 +224,7 @@ class CronTrigger(CivilTrigger):
             policies = as_gap(gap, _BY_KIND[wildcard][0]), as_overlap(overlap, _BY_KIND[wildcard][1])
             put(self, "_policies", (gap and policies[0], overlap and policies[1]))
         put(self, "_compiled", compiled)
+        put(self, "_seed", None)
         self._set(compiled.wall, start, end, zone, *policies, jitter)
 
     def _identity(self) -> tuple[object, ...]:
@@ -219,6 +255,7 @@ class CronTrigger(CivilTrigger):
         return f"<{type(self).__name__} ({', '.join(parts)})>"
 
 
+_NO_JOB = job_seed("")
 _NOT_GIVEN: _Policies = (None, None)
 # By whether the trigger is wildcard.
 _BY_KIND = {False: (Gap.AFTER, Overlap.FIRST), True: (Gap.SKIP, Overlap.BOTH)}
@@ -227,25 +264,31 @@ _BY_KIND = {False: (Gap.AFTER, Overlap.FIRST), True: (Gap.SKIP, Overlap.BOTH)}
 class _Compiled(NamedTuple):
     """What all triggers of one expression share."""
 
+    texts: _Texts
     fields: tuple[CronField, ...]
     either: bool  # day or day_of_week must match, not both
     wildcard: bool
-    wall: WallSchedule
+    hashed: bool
+    wall: WallSchedule  # of hashed fields: that of a trigger which is asked without being bound to a job
+
+    def settled(self, seed: int) -> _Compiled:
+        """The expression in which the hashed fields are what *seed* makes of them."""
+        return _compile(settle(self.texts, seed, self.either), self.either)
 
 
 @lru_cache(maxsize=2048)
 def _compile(texts: _Texts, either: bool) -> _Compiled:
-    fields = []
-    # After the least significant field that is given, all are at their minimum.
-    last_given = max((i for i, text in enumerate(texts) if text is not None), default=len(texts))
-    for i, (name, text) in enumerate(zip(FIELD_NAMES, texts, strict=True)):
-        fields.append(parse_field(name, text, i > last_given))
+    fields = parse_fields(texts)
+    _, _, _, _, _, hour, minute, _ = fields
+    wildcard = hour.star or minute.star
+    if any(field.hashed for field in fields):
+        wall = _compile(settle(texts, _NO_JOB, either), either).wall
+        return _Compiled(texts, fields, either, wildcard, True, wall)
     wall = WallSchedule(fields, either)
     if not wall.has_dates():
         dates = ", ".join(f"{field.name}={field.text!r}" for field in fields[:5] if not field.is_default)
         raise CronExpressionError(f"no date ever matches {dates}: it would never fire", None, dates)
-    _, _, _, _, _, hour, minute, _ = fields
-    return _Compiled(tuple(fields), either, hour.star or minute.star, wall)
+    return _Compiled(texts, fields, either, wildcard, False, wall)
 
 
 def _text(index: int, value: int | str) -> str:
