@@ -17,8 +17,12 @@ from .cron.words import cron_words
 from .date import DateTrigger
 from .instants import zone_name
 from .interval import IntervalTrigger
+from .rrule import RRuleTrigger
+from .rule_words import rule_words
 
-__all__ = ["describe", "elapsed_words", "length_words", "shown"]
+__all__ = ["describe", "elapsed_words", "length_words", "shown", "wall_start"]
+
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  (wall times have no zone)
 
 _GAPS = {
     Gap.AFTER: "times that a clock change skips run right after it",
@@ -50,6 +54,10 @@ def _words(trigger: BaseTrigger) -> str | None:
         return _calendar_interval(trigger)
     if isinstance(trigger, DateTrigger):
         return _date(trigger)
+    if isinstance(trigger, RRuleTrigger):
+        start = wall_start(trigger)
+        zone, end = trigger.timezone, trigger.end_date
+        return rule_words(trigger._read, start) + _frame(zone, start, end, _policies(trigger))
     return None
 
 
@@ -144,6 +152,13 @@ def _frame(zone: tzinfo, start: date | None, end: date | None, policies: str = "
     if end is not None:
         words += f", until {shown(end)}"
     return words + policies
+
+
+def wall_start(trigger: RRuleTrigger) -> datetime | None:
+    """The wall time at which rules start; None if that is not settled, or if there are none, but dates only."""
+    if trigger._start_wall is None or not (trigger._read.rules or trigger._read.exrules):
+        return None
+    return _EPOCH + timedelta(seconds=trigger._start_wall)
 
 
 def _policies(trigger: CivilTrigger) -> str:

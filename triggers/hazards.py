@@ -16,11 +16,13 @@ from .calendarinterval import CalendarIntervalTrigger
 from .civil import CivilTrigger, Gap, Overlap, WallTimes
 from .cron import CronTrigger
 from .cron.phrases import listed
-from .cron.pitfalls import pitfalls, some
-from .description import elapsed_words
+from .cron.pitfalls import missing_days, months_between, pitfalls, some
+from .description import elapsed_words, wall_start
 from .instants import FIRST_INSTANT, LAST_INSTANT, from_micros, zone_name
 from .interval import IntervalTrigger
 from .offsets import Span, ZoneOffsets, offsets_of
+from .rrule import RRuleTrigger
+from .rule_words import named_days
 
 __all__ = ["hazards"]
 
@@ -43,6 +45,8 @@ def hazards(trigger: BaseTrigger, start: int, end: int) -> list[str]:
         max(start, FIRST_INSTANT),
         min(end, LAST_INSTANT, max(start, FIRST_INSTANT) + _MOST_YEARS * 366 * _DAY * _SECOND),
     )
+    if start > end:
+        return []
     lines: list[str] = []
     for line in _hazards(trigger, start, end):
         if line in lines:
@@ -55,15 +59,25 @@ def hazards(trigger: BaseTrigger, start: int, end: int) -> list[str]:
 
 def _hazards(trigger: BaseTrigger, start: int, end: int) -> Iterator[str]:
     if isinstance(trigger, CivilTrigger):
-        if isinstance(trigger, CalendarIntervalTrigger):
-            # Without a start, as if it were added at the beginning of the period.
-            trigger = trigger.bind(from_micros(start, UTC), "")
-            yield from _left_out(trigger, start, end)
+        # What is not settled yet, as if it were added at the beginning of the period.
+        bound = trigger.bind(from_micros(start, UTC), "")
         start, end = max(start, trigger._start), min(end, trigger._end)
-        if isinstance(trigger, CronTrigger) and start <= end:
-            first, last = from_micros(start, trigger.timezone), from_micros(end, trigger.timezone)
-            yield from pitfalls(trigger.fields, trigger._compiled.either, first.date(), last.date())
-        yield from _clock_changes(trigger, start, end)
+        if start > end:
+            return
+        if isinstance(bound, CalendarIntervalTrigger):
+            yield from _left_out(bound, start, end)
+        first, last = from_micros(start, trigger.timezone).date(), from_micros(end, trigger.timezone).date()
+        if isinstance(trigger, CronTrigger):
+            yield from pitfalls(trigger.fields, trigger._compiled.either, first, last)
+        elif isinstance(trigger, RRuleTrigger):
+            for parts in trigger._read.rules:
+                days, months = named_days(parts, wall_start(trigger))
+                yield from missing_days(
+                    days, months_between(first, last, range(10_000), months), "BYMONTHDAY=-1"
+                )
+        if bound is not trigger and not isinstance(trigger, CalendarIntervalTrigger):
+            return  # its times of day are settled when it is added
+        yield from _clock_changes(bound, start, end)
     elif isinstance(trigger, IntervalTrigger):
         yield from _moved_times(trigger, start, end)
 

@@ -21,7 +21,7 @@ from .cron.words import day_rule_words
 from .rule_text import DAILY, MONTHLY, WEEKLY, YEARLY, Moment, Parts, RuleText
 from .zones import zone_name
 
-__all__ = ["rule_words"]
+__all__ = ["named_days", "rule_words"]
 
 _UNITS = ("year", "month", "week", "day", "hour", "minute", "second")
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  (wall times have no zone)
@@ -42,6 +42,17 @@ def rule_words(rule: RuleText, start: datetime | None) -> str:
     return words
 
 
+def named_days(parts: Parts, start: datetime | None) -> tuple[Sequence[int], Sequence[int]]:
+    """The days of the month that a rule names, or takes from its *start*, and in which months."""
+    months = parts.month or range(1, 13)
+    days = [day for day in parts.monthday if day > 0]
+    if start is None or parts.monthday or parts.yearday or parts.weekno or parts.weekday or parts.easter:
+        return days, months
+    if parts.freq == YEARLY and not parts.month:
+        months = (start.month,)
+    return ([start.day] if parts.freq in (YEARLY, MONTHLY) else days), months
+
+
 def _parts_words(parts: Parts, start: datetime | None) -> str:
     unit = _UNITS[parts.freq]
     words = f"every {unit}" if parts.interval == 1 else f"every {parts.interval} {unit}s"
@@ -54,8 +65,8 @@ def _parts_words(parts: Parts, start: datetime | None) -> str:
         words += f", of these only {listed(places)} in each {unit}"
     if parts.wkst and (parts.weekno or (parts.freq == WEEKLY and parts.interval > 1) or parts.setpos):
         words += f", weeks beginning on {WEEKDAY_NAMES[parts.wkst]}"
-    if parts.most is not None:
-        words += ", once" if parts.most == 1 else f", {parts.most:,} times"
+    if parts.count is not None:
+        words += ", once" if parts.count == 1 else f", {parts.count:,} times"
     if parts.until is not None:
         words += f", until {_dates([parts.until])}"
     return words

@@ -12,6 +12,7 @@ from mainspring.triggers import BaseTrigger, CronTrigger, DateTrigger, IntervalT
 from mainspring.triggers.calendarinterval import CalendarIntervalTrigger
 from mainspring.triggers.cron.words import cron_words
 from mainspring.triggers.description import describe, length_words
+from mainspring.triggers.rrule import RRuleTrigger
 
 from tests.triggers.oracle import ORDER
 from tests.triggers.schedules import DAY_RULES, field_texts
@@ -152,6 +153,12 @@ def test_cron(fields: dict[str, Any], words: str) -> None:
             CalendarIntervalTrigger(years=1, months=6, weeks=2, start_date="2026-01-01", timezone=BERLIN),
             "every 1 year, 6 months and 2 weeks at 00:00, Europe/Berlin, from 2026-01-01",
         ),
+        (
+            RRuleTrigger("FREQ=MONTHLY;BYDAY=-1FR", "2026-01-05 09:30:00", BERLIN, end_date="2030-01-01", jitter=60, overlap="both"),
+            "every month on the last Friday of the month at 09:30, Europe/Berlin, from 2026-01-05 09:30, until 2030-01-01 00:00, "
+            "times that come twice run both times, up to 1 minute later at random",
+        ),
+        (RRuleTrigger("FREQ=HOURLY;INTERVAL=2", timezone="UTC"), "every 2 hours, UTC"),
     ],
 )  # fmt: skip
 def test_everything_else(trigger: BaseTrigger, words: str) -> None:
@@ -163,14 +170,17 @@ def test_a_bound_trigger_says_what_was_settled() -> None:
     assert describe(trigger) == "every 8 hours, UTC, from 2026-01-01 08:00"
 
 
-def test_the_trigger_of_somebody_else_is_its_text() -> None:
-    class Tides(BaseTrigger):
-        def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
-            return None
+class Tides(BaseTrigger):
+    """Somebody's own."""
 
-        def __str__(self) -> str:
-            return "with the tide"
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
+        return None
 
+    def __str__(self) -> str:
+        return "with the tide"
+
+
+def test_the_trigger_of_somebody_else_is_its_text_or_what_it_says_itself() -> None:
     assert describe(Tides()) == "with the tide"
 
 

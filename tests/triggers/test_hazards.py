@@ -14,6 +14,7 @@ from mainspring.triggers import BaseTrigger, CronTrigger, DateTrigger, IntervalT
 from mainspring.triggers.calendarinterval import CalendarIntervalTrigger
 from mainspring.triggers.hazards import hazards
 from mainspring.triggers.instants import FIRST_INSTANT, LAST_INSTANT, to_micros
+from mainspring.triggers.rrule import RRuleTrigger
 
 from tests.triggers.oracle import allowed, complete, day_matches, utc
 from tests.triggers.schedules import CHANGES, cron, cron_fields, fires_between, window
@@ -112,6 +113,24 @@ def _dated(line: str, day: str) -> str:
             CalendarIntervalTrigger(months=1, start_date="2026-01-30", end_date="2026-12-31", timezone="UTC"),
             ["there is no day 30 in 2026-02: left out"],
         ),
+        (
+            RRuleTrigger("FREQ=DAILY", "2026-01-01 02:30:00", BERLIN, gap="shift"),
+            [
+                "02:30 does not exist on 2026-03-29 in Europe/Berlin: runs at 03:30",
+                "02:30 happens twice on 2026-10-25 in Europe/Berlin: runs the first time only",
+            ],
+        ),
+        (RRuleTrigger("FREQ=HOURLY", timezone=BERLIN), []),  # at which minute is not settled
+        (
+            RRuleTrigger("FREQ=MONTHLY;BYMONTHDAY=30", "2026-01-01", "UTC"),
+            ["there is no day 30 in February; the last day of every month is BYMONTHDAY=-1"],
+        ),
+        (
+            RRuleTrigger("FREQ=MONTHLY;BYMONTH=1,2,4", "2026-01-31", "UTC"),
+            ["there is no day 31 in February and April; the last day of every month is BYMONTHDAY=-1"],
+        ),
+        (RRuleTrigger("FREQ=YEARLY", "2024-02-29", "UTC"), ["there is no 29 February in 2026"]),
+        (RRuleTrigger("FREQ=MONTHLY;BYDAY=MO", "2026-01-31", "UTC"), []),
     ],
 )  # fmt: skip
 def test_a_year(trigger: BaseTrigger, lines: list[str]) -> None:

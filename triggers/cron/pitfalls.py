@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from calendar import isleap, monthrange
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from datetime import date
 
 from .fields import CronField
 from .phrases import MONTH_NAMES, WEEKDAY_NAMES, listed, ordinal
 
-__all__ = ["pitfalls", "some"]
+__all__ = ["missing_days", "months_between", "pitfalls", "some"]
 
 # The calendar repeats itself after 400 years.
 _CYCLE = 400
@@ -31,16 +31,9 @@ def pitfalls(fields: Sequence[CronField], either: bool, first: date, last: date)
     year, month, day, week, weekday, *_ = fields
     if either:
         yield "a day of the month and a weekday are given: one of the two is enough, as always in a crontab"
-    until = min(last.year, first.year + _CYCLE - 1)
-    matching = year.values
-    years = [number for number in range(first.year, until + 1) if number in matching]
-    months = [
-        (number, of_year)
-        for number in years
-        for of_year in month.values
-        if date(number, of_year, 1) <= last and (number, of_year) >= (first.year, first.month)
-    ]
-    yield from _missing_days(day, months)
+    months = months_between(first, last, year.values, month.values)
+    years = sorted({number for number, _ in months})
+    yield from missing_days(_named_days(day), months)
     yield from _missing_rules((day, weekday), months)
     if week.text == "53":
         without = [str(number) for number in years if date(number, 12, 28).isocalendar().week == 52]
@@ -50,20 +43,35 @@ def pitfalls(fields: Sequence[CronField], either: bool, first: date, last: date)
         yield from _uneven(field)
 
 
-def _missing_days(day: CronField, months: Sequence[tuple[int, int]]) -> Iterator[str]:
-    """Days that were asked for by name and that some of the months never or not always have."""
-    wanted = set()
-    for term in day.text.split(","):
-        if found := re.fullmatch(r"(\d+)(?:-\d+)?[wW]?", term):
-            wanted.add(int(found[1]))
+def months_between(
+    first: date, last: date, years: Container[int], months: Sequence[int]
+) -> list[tuple[int, int]]:
+    """Year and number of each of the *months* in *years* that has a day from *first* to *last*; those of 400 years at most."""
+    until = min(last.year, first.year + _CYCLE - 1)
+    begin, end = (first.year, first.month), (last.year, last.month)
+    found = [(year, month) for year in range(first.year, until + 1) if year in years for month in months]
+    return [month for month in found if begin <= month <= end]
+
+
+def missing_days(
+    days: Iterable[int], months: Sequence[tuple[int, int]], last: str = "'last'"
+) -> Iterator[str]:
+    """Those of *days* of the month that some of the *months* never or not always have. *last* is how to write the last day."""
     of_year = sorted({month for _, month in months})
-    for number in sorted(wanted):
+    for number in sorted(set(days)):
         without = [MONTH_NAMES[month - 1] for month in of_year if number > monthrange(2000, month)[1]]
         if without:
-            yield f"there is no day {number} in {listed(without)}; the last day of every month is 'last'"
+            yield f"there is no day {number} in {listed(without)}; the last day of every month is {last}"
         common = [str(year) for year, month in months if month == 2 and not isleap(year)]
         if number == 29 and common:
             yield f"there is no 29 February in {some(common)}"
+
+
+def _named_days(day: CronField) -> Iterator[int]:
+    """The days that are given by themselves, or as the beginning of a range."""
+    for term in day.text.split(","):
+        if found := re.fullmatch(r"(\d+)(?:-\d+)?[wW]?", term):
+            yield int(found[1])
 
 
 def _missing_rules(fields: Sequence[CronField], months: Sequence[tuple[int, int]]) -> Iterator[str]:
