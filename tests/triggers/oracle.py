@@ -7,7 +7,7 @@ about one moment after the other.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple
@@ -126,15 +126,10 @@ def day_matches(texts: Mapping[str, str], day: date, either: bool = False) -> bo
 
 @lru_cache(maxsize=4096)
 def allowed(name: str, text: str) -> frozenset[int]:
-    low, high = RANGES[name]
-    return frozenset(value for value in range(low, high + 1) if _listed(name, text.split(","), value))
+    return frozenset().union(*(_term(name, term) for term in text.split(",")))
 
 
-def _listed(name: str, terms: Iterable[str], value: int) -> bool:
-    return any(_term(name, term, value) for term in terms)
-
-
-def _term(name: str, term: str, value: int) -> bool:
+def _term(name: str, term: str) -> set[int]:
     body, _, step = term.partition("/")
     low, high = RANGES[name]
     if body == "*":
@@ -143,13 +138,13 @@ def _term(name: str, term: str, value: int) -> bool:
         ends = [NAMES[end] if end in NAMES else int(end) for end in body.split("-")]
         first = ends[0]
         last = ends[1] if len(ends) == 2 else (high if step else first)
-    # Walk from the one end to the other, around the end of the field if need be, and look which ones are stepped on.
-    at, taken = first, 0
+    # Walk from the one end to the other, around the end of the field if need be, and note which ones are stepped on.
+    at, taken, found = first, 0, set()
     while True:
-        if taken % int(step or 1) == 0 and at == value:
-            return True
+        if taken % int(step or 1) == 0:
+            found.add(at)
         if at == last:
-            return False
+            return found
         at = at + 1 if at < high else low
         taken += 1
 

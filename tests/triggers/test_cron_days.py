@@ -140,7 +140,7 @@ DATES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(fields=DATES, either=st.booleans(), year=st.integers(1970, 2099))
 def test_the_dates_of_a_year(fields: dict[str, str], either: bool, year: int) -> None:
     texts = oracle.complete(fields)
@@ -152,7 +152,7 @@ def test_the_dates_of_a_year(fields: dict[str, str], either: bool, year: int) ->
         assert expected == []
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(fields=DATES, either=st.booleans())
 def test_whether_there_is_any_date(fields: dict[str, str], either: bool) -> None:
     texts = oracle.complete(fields)
