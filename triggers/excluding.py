@@ -1,0 +1,275 @@
+"""`ExcludingTrigger`: another trigger, but not on these days, and not when those triggers fire."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, tzinfo
+from typing import Any, ClassVar, Self
+
+from .base import BaseTrigger, check_arguments, check_jitter, check_version, put
+from .combining import OrTrigger
+from .exclusions import Days, Exclusion, Moments, Range, Seconds, Times
+from .instants import from_micros, parse_date, to_micros
+from .parts import (
+    MAX_LEAPS,
+    CompositeTrigger,
+    Instants,
+    checked_parts,
+    first_from,
+    in_vain,
+    instants_of,
+    on_whole_seconds,
+    part_from_state,
+    part_state,
+    parts_from_state,
+    same,
+    zone_of,
+)
+from .progressions import meet, progression_of
+
+__all__ = ["ExcludingTrigger"]
+
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
+
+
+class ExcludingTrigger(CompositeTrigger):
+    """Fires whenever *trigger* does, but not on *dates*, and not at the fire times of *triggers*.
+
+    *dates* is anything iterable: a date or a text ``"2026-12-25"`` leaves out the whole day, by the calendar of the trigger's zone; a datetime or a text
+    ``"2026-12-25 12:00:00"`` that moment only. A mapping gives its keys, so a calendar of the package `holidays` can be passed as it is:
+    ``ExcludingTrigger(trigger, holidays.country_holidays("DE", years=range(2026, 2036)))``; only what it holds now is taken.
+
+    Of *triggers*, those on the wall clock (cron, calendar interval, rrule) leave out the whole second in which they fire, others that very
+    moment. A cron trigger for every second of some hours leaves out the hours: "every two hours, but not at weekends" is
+    ``ExcludingTrigger(IntervalTrigger(hours=2), triggers=[CronTrigger(day_of_week="sat,sun", hour="*", minute="*", second="*")])``.
+
+    What is left out is passed over in leaps; after `MAX_LEAPS` of them a search raises `NoFireTimeFoundError`. A trigger of which certainly nothing is
+    left is refused with a ValueError, when it is made or bound. *jitter*: see `BaseTrigger.jitter`; that of the parts has no effect. Without a part
+    of a user's own class the way back (`previous_before`, `count_between`) is there, too; with one it raises TypeError.
+    """
+
+    __slots__ = ("_days", "_exclusions", "_moments", "_source", "trigger", "triggers")
+
+    argument_names: ClassVar[frozenset[str]] = frozenset({"trigger", "dates", "triggers", "jitter"})
+
+    trigger: BaseTrigger
+    triggers: tuple[BaseTrigger, ...]
+    _days: tuple[int, ...]  # from 1970-01-01, sorted
+    _moments: tuple[int, ...]  # instants, sorted
+    _source: Instants  # the trigger as it is asked
+    _exclusions: tuple[Exclusion, ...]
+
+    def __init__(
+        self,
+        trigger: BaseTrigger,
+        dates: Iterable[date | str] = (),
+        triggers: Iterable[BaseTrigger] = (),
+        jitter: float | None = None,
+    ) -> None:
+        if not isinstance(trigger, BaseTrigger):
+            raise TypeError(f"trigger: expected a trigger, got {trigger!r} of type {type(trigger).__name__}")
+        days, moments = _read(dates, zone_of([trigger]))
+        self._fill(trigger, days, moments, checked_parts(triggers, "triggers"), check_jitter(jitter), False)
+
+    @property
+    def dates(self) -> tuple[date, ...]:
+        """What was given for *dates*, in order: dates for whole days, datetimes for moments."""
+        days = [date.fromordinal(day + _EPOCH_DAY) for day in self._days]
+        moments = [from_micros(moment, self.timezone) for moment in self._moments]
+        return tuple(sorted([*days, *moments], key=lambda value: (value.isoformat()[:10], value.isoformat())))
+
+    @property
+    def parts(self) -> tuple[BaseTrigger, ...]:
+        return (self.trigger, *self.triggers)
+
+    def _fill(
+        self,
+        trigger: BaseTrigger,
+        days: tuple[int, ...],
+        moments: tuple[int, ...],
+        triggers: tuple[BaseTrigger, ...],
+        jitter: float | None,
+        bound: bool,
+    ) -> None:
+        put(self, "trigger", trigger)
+        put(self, "triggers", triggers)
+        put(self, "_days", days)
+        put(self, "_moments", moments)
+        self._set(jitter, bound, zone_of([trigger]))
+        put(self, "_source", instants_of(trigger))
+        exclusions: list[Exclusion] = [Days(days, self.timezone)] if days else []
+        if moments:
+            exclusions.append(Moments(moments))
+        put(self, "_exclusions", tuple(exclusions + _exclusions_by(triggers, trigger)))
+
+    def _fill_from(self, other: Self, parts: tuple[BaseTrigger, ...]) -> None:
+        self._fill(parts[0], other._days, other._moments, parts[1:], other.jitter, True)
+
+    def next_after(self, instant: int) -> int | None:
+        if not self._bound:
+            return self._bound_at(instant).next_after(instant)
+        return self._search(instant, self._source.next_after(instant))
+
+    def _first_from(self, instant: int) -> int | None:
+        return self._search(instant, first_from(self._source, instant))
+
+    def _search(self, begin: int, fire: int | None) -> int | None:
+        """The first fire time from *fire* on that is not excluded."""
+        for _ in range(MAX_LEAPS):
+            if fire is None:
+                return None
+            free = fire
+            for exclusion in self._exclusions:
+                free = exclusion.free_from(free)
+            if free == fire:
+                return fire
+            fire = self._source.next_after(free - 1)
+        raise in_vain(self, "fire time that is not excluded", begin, free, _ADVICE)
+
+    def previous_before(self, instant: int) -> int | None:
+        if not self._bound:
+            return self._bound_at(instant).previous_before(instant)
+        self._check_way_back()
+        free = instant - 1
+        for _ in range(MAX_LEAPS):
+            fire = self._source.previous_before(free + 1)
+            if fire is None:
+                return None
+            free = fire
+            for exclusion in self._exclusions:
+                free = exclusion.free_until(free)
+            if free == fire:
+                return fire
+        raise in_vain(self, "fire time that is not excluded", free, instant, _ADVICE)
+
+    def count_between(self, after: int, until: int) -> int:
+        """As `InstantTrigger` has it. Days are counted between; what *triggers* leave out can only be walked."""
+        if not self._bound:
+            return self._bound_at(after).count_between(after, until)
+        self._check_way_back()
+        if self.triggers:
+            count = 0
+            fire = self.next_after(after)
+            while fire is not None and fire <= until:
+                count += 1
+                fire = self.next_after(fire)
+            return count
+        days = Days(self._days, self.timezone)
+        count = sum(self._source.count_between(*stretch) for stretch in days.stretches(after, until))
+        for moment in self._moments:
+            if after < moment <= until and days.free_from(moment) == moment:
+                count -= self._source.next_after(moment - 1) == moment
+        return count
+
+    def _on_whole_seconds(self) -> bool:
+        return on_whole_seconds(self.trigger)
+
+    def modified(self, **trigger_args: Any) -> Self:
+        check_arguments(self, trigger_args)
+        keep = {
+            "trigger": self.trigger,
+            "dates": self.dates,
+            "triggers": self.triggers,
+            "jitter": self.jitter,
+        }
+        changed = type(self)(**{**keep, **trigger_args})
+        if trigger_args.keys().isdisjoint(("trigger", "triggers")):
+            put(changed, "_bound", self._bound)
+        return changed
+
+    def get_state(self) -> dict[str, Any]:
+        """Plain data, but for parts of a user's own classes, which stay objects."""
+        return {
+            "version": 1,
+            "trigger": part_state(self.trigger),
+            "dates": [date.fromordinal(day + _EPOCH_DAY).isoformat() for day in self._days],
+            "moments": list(self._moments),
+            "triggers": list(map(part_state, self.triggers)),
+            "settled": self._bound,
+            "jitter": self.jitter,
+        }
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        check_version(self, state, 1)
+        moments = state["moments"]
+        if not isinstance(moments, list) or not all(type(moment) is int for moment in moments):
+            raise TypeError(f"moments must be a list of integers, not {moments!r}")
+        days = sorted({date.fromisoformat(day).toordinal() - _EPOCH_DAY for day in state["dates"]})
+        self._fill(
+            part_from_state(state["trigger"]),
+            tuple(days),
+            tuple(sorted(set(moments))),
+            parts_from_state(state, "triggers"),
+            check_jitter(state["jitter"]),
+            bool(state["settled"]),
+        )
+
+    def _identity(self) -> tuple[object, ...]:
+        return (self.trigger, self._days, self._moments, self.triggers, self.jitter)
+
+    def __str__(self) -> str:
+        dates = self.dates
+        shown = list(map(str, dates))
+        if len(dates) > 3:
+            shown = [f"{len(dates)} dates from {shown[0]} to {shown[-1]}"]
+        return f"excluding[{', '.join([str(self.trigger), *shown, *map(str, self.triggers)])}]"
+
+    def __repr__(self) -> str:
+        parts = [f"trigger={self.trigger!r}"]
+        if self._days or self._moments:
+            parts.append(f"dates={list(map(str, self.dates))!r}")
+        if self.triggers:
+            parts.append(f"triggers={list(self.triggers)!r}")
+        if self.jitter is not None:
+            parts.append(f"jitter={self.jitter!r}")
+        return f"<{type(self).__name__} ({', '.join(parts)})>"
+
+
+_ADVICE = "Check that the trigger has fire times that are not excluded"
+
+
+def _read(dates: object, zone: tzinfo) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The days (from 1970-01-01) and the instants that were given for *dates*, each sorted."""
+    if isinstance(dates, str | date) or not isinstance(dates, Iterable):
+        raise TypeError(f"dates: expected a list of dates, got {dates!r}")
+    days, moments = set(), set()
+    for value in dates:
+        try:
+            moment = parse_date(value, zone)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"dates: {error}") from None
+        if isinstance(value, datetime) or (isinstance(value, str) and ":" in value):
+            moments.add(to_micros(moment))
+        else:
+            days.add(moment.toordinal() - _EPOCH_DAY)
+    return tuple(sorted(days)), tuple(sorted(moments))
+
+
+def _exclusions_by(triggers: Iterable[BaseTrigger], trigger: BaseTrigger) -> list[Exclusion]:
+    """What *triggers* leave out of the fire times of *trigger*. Raises ValueError if one of them certainly leaves nothing."""
+    exclusions: list[Exclusion] = []
+    grid = progression_of(trigger)
+    for excluded in triggers:
+        if same(excluded, trigger):
+            raise ValueError(
+                f"triggers: {excluded} is the very trigger that it is excluded from: it would never fire"
+            )
+        if type(excluded) is OrTrigger:
+            exclusions += _exclusions_by(excluded.triggers, trigger)
+            continue
+        other = progression_of(excluded)
+        if grid is not None and other is not None:
+            met = meet(grid, other)
+            if met == grid:
+                raise ValueError(
+                    f"triggers: {excluded} fires whenever {trigger} does, and leaves nothing of it: it would never fire"
+                )
+            if met is not None and met.step == grid.step:
+                exclusions.append(Range(met))
+            elif met is not None:
+                exclusions.append(Times(met))
+        elif on_whole_seconds(excluded):
+            exclusions.append(Seconds(instants_of(excluded)))
+        else:
+            exclusions.append(Times(instants_of(excluded)))
+    return exclusions

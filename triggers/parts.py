@@ -1,0 +1,310 @@
+"""Triggers made of other triggers: how a part is asked, whoever wrote it, how it is stored, and what all such triggers share."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, tzinfo
+from functools import cache
+from importlib import import_module
+from typing import Any, Final, Protocol, Self, cast
+
+from .base import BaseTrigger, InstantTrigger, NoFireTimeFoundError, put
+from .civil import CivilTrigger
+from .instants import FIRST_INSTANT, LAST_INSTANT, as_zone, format_instant, from_micros, to_micros
+from .progressions import progression_of
+
+__all__ = ["MAX_LEAPS", "CompositeTrigger", "Instants"]
+
+MAX_LEAPS: Final = 100_000
+"""A search through several triggers asks them at most so often before it gives up: some tenth of a second for triggers of ours."""
+
+
+class Instants(Protocol):
+    """A set of instants, as `InstantTrigger` and `Progression` have it."""
+
+    def next_after(self, instant: int) -> int | None: ...
+
+    def previous_before(self, instant: int) -> int | None: ...
+
+    def count_between(self, after: int, until: int) -> int: ...
+
+
+class Walked:
+    """A user's trigger asked by instants. It knows only its next fire time after a previous one, so there is no way back."""
+
+    __slots__ = ("_trigger", "_zone")
+
+    def __init__(self, trigger: BaseTrigger) -> None:
+        self._trigger = trigger
+        zone = getattr(trigger, "timezone", None)
+        # A user's trigger may keep anything by that name: the name of a zone, say.
+        self._zone = zone if isinstance(zone, tzinfo) else UTC
+
+    def next_after(self, instant: int) -> int | None:
+        """Asks with *instant* as the previous fire time and the present. Raises ValueError for an answer that is no fire time."""
+        if instant >= LAST_INSTANT:
+            return None
+        previous = from_micros(max(instant, FIRST_INSTANT), self._zone)
+        answer = self._ask(previous, previous)
+        if answer is not None and answer <= instant:
+            raise ValueError(
+                f"{type(self._trigger).__name__}.get_next_fire_time() must return a time later than the previous fire time, "
+                f"got {from_micros(answer, self._zone)} after {previous}"
+            )
+        return answer
+
+    def first_from(self, instant: int) -> int | None:
+        """The first fire time not before *instant*, asked for without a previous one."""
+        answer = self._ask(None, from_micros(min(max(instant, FIRST_INSTANT), LAST_INSTANT), self._zone))
+        # A single date answers with itself, past or not; that is no time of the combination.
+        return answer if answer is None or answer >= instant else self.next_after(instant - 1)
+
+    def previous_before(self, instant: int) -> int | None:
+        raise one_way(self._trigger)
+
+    def count_between(self, after: int, until: int) -> int:
+        raise one_way(self._trigger)
+
+    def _ask(self, previous: datetime | None, now: datetime) -> int | None:
+        answer = self._trigger.get_next_fire_time(previous, now)
+        if answer is None:
+            return None
+        if not isinstance(answer, datetime) or answer.tzinfo is None:
+            raise ValueError(
+                f"{type(self._trigger).__name__}.get_next_fire_time() must return None or a datetime with a timezone, got {answer!r}"
+            )
+        instant = to_micros(answer)
+        return instant if instant <= LAST_INSTANT else None
+
+
+def one_way(part: BaseTrigger) -> TypeError:
+    """The error of a question that only triggers of ours can answer."""
+    return TypeError(
+        f"{part} is of a class of your own, {type(part).__name__}, which can only be asked for its next fire time: there is no "
+        "previous_before() and no count_between() with such a part"
+    )
+
+
+def instants_of(part: BaseTrigger) -> Instants:
+    """The quickest way to ask *part*."""
+    if alias_of(part) is None:
+        return Walked(part)
+    return progression_of(part) or cast(InstantTrigger, part)
+
+
+def first_from(source: Instants, instant: int) -> int | None:
+    """The first one of *source* that is not before *instant*."""
+    return source.first_from(instant) if type(source) is Walked else source.next_after(instant - 1)
+
+
+class CompositeTrigger(InstantTrigger):
+    """Base of the triggers that are made of other triggers, their parts: ours, a user's, or made of parts themselves.
+
+    A part's own jitter has no effect here: the grid is exact, and the jitter of the whole is applied to it.
+    """
+
+    __slots__ = ("_bound", "holds_user_code", "jitter", "timezone")
+
+    _bound: bool  # nothing is left to be settled
+    holds_user_code: bool  # a part is of a class of a user's, at any depth: asking this trigger runs his code
+    jitter: float | None
+    timezone: tzinfo
+
+    @property
+    @abstractmethod
+    def parts(self) -> tuple[BaseTrigger, ...]:
+        """The triggers that this one is made of."""
+
+    @abstractmethod
+    def _fill_from(self, other: Self, parts: tuple[BaseTrigger, ...]) -> None:
+        """Fill this new instance: *other* with other parts, which are bound."""
+
+    @abstractmethod
+    def _on_whole_seconds(self) -> bool:
+        """Whether it certainly fires on whole seconds only."""
+
+    def _set(self, jitter: float | None, bound: bool, zone: tzinfo | None = None) -> None:
+        """Fill what all of them have; the parts stand already."""
+        parts = self.parts
+        put(self, "_bound", bound or all(map(_is_bound, parts)))
+        put(self, "holds_user_code", any(map(runs_user_code, parts)))
+        put(self, "jitter", jitter)
+        put(self, "timezone", zone_of(parts) if zone is None else zone)
+
+    def bind(self, now: datetime, job_id: str, anchor: datetime | None = None) -> Self:
+        """Binds every part. Raises ValueError if the parts, bound, can never fire together."""
+        return (
+            self if self._bound else self._with_parts([part.bind(now, job_id, anchor) for part in self.parts])
+        )
+
+    def _bound_at(self, instant: int) -> Self:
+        """Asked before it was bound, it binds itself to the moment that it is asked about."""
+        return self.bind(from_micros(min(max(instant, FIRST_INSTANT), LAST_INSTANT), UTC), "")
+
+    def _check_way_back(self) -> None:
+        """Raise TypeError if a part is a user's, at any depth."""
+        for part in self.parts if self.holds_user_code else ():
+            if alias_of(part) is None:
+                raise one_way(part)
+            if isinstance(part, CompositeTrigger):
+                part._check_way_back()
+
+    def _with_parts(self, parts: Iterable[BaseTrigger]) -> Self:
+        again = object.__new__(type(self))
+        again._fill_from(self, checked_parts(parts, "parts"))
+        if alias_of(self) is None:
+            # A subclass of somebody's may keep attributes of its own.
+            getattr(again, "__dict__", {}).update(getattr(self, "__dict__", {}))
+        return again
+
+    @abstractmethod
+    def _first_from(self, instant: int) -> int | None:
+        """The first fire time not before *instant*."""
+
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
+        """As `InstantTrigger` has it. Before it is bound, it binds itself to the moment that it is asked about."""
+        if not self._bound:
+            bound = self.bind(now if previous_fire_time is None else previous_fire_time, "")
+            return bound.get_next_fire_time(previous_fire_time, now)
+        if previous_fire_time is not None:
+            instant = self.next_after(to_micros(previous_fire_time))
+        else:
+            instant = self._first_from(to_micros(now))
+        return None if instant is None else from_micros(instant, self.timezone)
+
+
+def in_vain(
+    trigger: CompositeTrigger, sought: str, begin: int, reached: int, advice: str
+) -> NoFireTimeFoundError:
+    """The error of a search, one way or the other, that has asked `MAX_LEAPS` times."""
+    begin, reached = sorted([begin, reached])
+    return NoFireTimeFoundError(
+        f"{trigger}: found no {sought} between {shown(begin, trigger.timezone)} and {shown(reached, trigger.timezone)}, "
+        f"after asking its parts {MAX_LEAPS:,} times. {advice}"
+    )
+
+
+def shown(instant: int, zone: tzinfo) -> str:
+    """`format_instant` of any instant, of one beyond the calendar, too."""
+    return format_instant(min(max(instant, FIRST_INSTANT), LAST_INSTANT), zone)
+
+
+def checked_parts(value: object, name: str) -> tuple[BaseTrigger, ...]:
+    """The triggers that were given for the argument *name*. Raises TypeError for anything else."""
+    if isinstance(value, str | BaseTrigger | Mapping) or not isinstance(value, Iterable):
+        raise TypeError(f"{name}: expected a list of triggers, got {value!r}")
+    parts = tuple(value)
+    for i, part in enumerate(parts):
+        if not isinstance(part, BaseTrigger):
+            raise TypeError(f"{name}[{i}]: expected a trigger, got {part!r} of type {type(part).__name__}")
+    return parts
+
+
+def zone_of(parts: Iterable[BaseTrigger]) -> tzinfo:
+    """The zone of the first part that has one; UTC if none has."""
+    for part in parts:
+        zone = getattr(part, "timezone", None)
+        if isinstance(zone, tzinfo):
+            try:
+                return as_zone(zone)
+            except ValueError:
+                continue  # a user's own, without a name
+    return UTC
+
+
+def runs_user_code(trigger: BaseTrigger) -> bool:
+    """Whether asking *trigger* runs code that is not mainspring's: its class is not one of ours, or that of one of its parts is not."""
+    if alias_of(trigger) is None:
+        return True
+    return isinstance(trigger, CompositeTrigger) and trigger.holds_user_code
+
+
+def on_whole_seconds(trigger: BaseTrigger) -> bool:
+    """Whether *trigger* certainly fires on whole seconds only."""
+    if alias_of(trigger) is None:
+        return False
+    if isinstance(trigger, CompositeTrigger):
+        return trigger._on_whole_seconds()
+    return isinstance(trigger, CivilTrigger)
+
+
+def same(one: BaseTrigger, other: BaseTrigger) -> bool:
+    """Whether two triggers are one and the same set of fire times: equal, and what `bind` settled is equal, too."""
+    if one is other:
+        return True
+    if type(one) is not type(other) or runs_user_code(one) or runs_user_code(other):
+        return False
+    return cast(InstantTrigger, one).get_state() == cast(InstantTrigger, other).get_state()
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _is_bound(part: BaseTrigger) -> bool:
+    """Whether `bind` would leave *part* as it is. A user's is not asked, for its code must not run here: it may not be."""
+    if isinstance(part, CompositeTrigger):
+        return part._bound
+    return alias_of(part) is not None and part.bind(_EPOCH, "") is part
+
+
+# How parts are stored: by the name that scheduler.add_job() has for their class, and their own state. The states of a user's
+# triggers are not ours to read, so these stay objects; the job store's serializer takes care of them, as of any argument.
+_OURS: Final = {
+    "and": ("combining", "AndTrigger"),
+    "calendarinterval": ("calendarinterval", "CalendarIntervalTrigger"),
+    "cron": ("cron", "CronTrigger"),
+    "date": ("date", "DateTrigger"),
+    "excluding": ("excluding", "ExcludingTrigger"),
+    "interval": ("interval", "IntervalTrigger"),
+    "or": ("combining", "OrTrigger"),
+    "rrule": ("rrule", "RRuleTrigger"),
+}
+_PACKAGE = __name__.rpartition(".")[0]
+_aliases: dict[type, str | None] = {}
+
+
+def alias_of(trigger: BaseTrigger) -> str | None:
+    """The short name of one of our own triggers; None for everybody else's, a subclass of ours included."""
+    kind = type(trigger)
+    if kind not in _aliases:
+        named = (kind.__module__, kind.__qualname__)
+        found = [alias for alias, (file, name) in _OURS.items() if named == (f"{_PACKAGE}.{file}", name)]
+        if not found:
+            return None  # not kept, or classes made on the fly would never be given back
+        _aliases[kind] = found[0]
+    return _aliases[kind]
+
+
+@cache
+def _our_class(alias: str) -> type[InstantTrigger]:
+    file, name = _OURS[alias]
+    return cast(type[InstantTrigger], getattr(import_module(f".{file}", _PACKAGE), name))
+
+
+def part_state(part: BaseTrigger) -> object:
+    """Plain data for a part of ours; a user's as it is."""
+    alias = alias_of(part)
+    return part if alias is None else {"trigger": alias, "state": cast(InstantTrigger, part).get_state()}
+
+
+def part_from_state(state: object) -> BaseTrigger:
+    """The part whose `part_state` this is. Raises ValueError or TypeError if it is not understood."""
+    if isinstance(state, BaseTrigger):
+        return state
+    if not isinstance(state, Mapping):
+        raise TypeError(f"a part of a trigger must be stored as a name and a state, not as {state!r}")
+    alias = state["trigger"]
+    if alias not in _OURS:
+        raise ValueError(
+            f"this release of mainspring knows no trigger {alias!r}: it was stored by another release"
+        )
+    return _our_class(alias).from_state(state["state"])
+
+
+def parts_from_state(state: Mapping[str, Any], name: str) -> tuple[BaseTrigger, ...]:
+    """The parts in the list that a stored state has by that name."""
+    parts = state[name]
+    if not isinstance(parts, list):
+        raise TypeError(f"{name} must be a list, not {parts!r}")
+    return tuple(map(part_from_state, parts))
