@@ -6,23 +6,30 @@ else was asked for. Whatever restricts the trigger is in the words; what cannot 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta, tzinfo
 
 from .base import BaseTrigger
 from .calendarinterval import CalendarIntervalTrigger
 from .civil import CivilTrigger, Gap, Overlap
+from .combining import AndTrigger, OrTrigger
 from .cron import CronTrigger
 from .cron.phrases import MONTH_NAMES, clock_time, listed
 from .cron.words import cron_words
 from .date import DateTrigger
+from .excluding import ExcludingTrigger
 from .instants import zone_name
 from .interval import IntervalTrigger
+from .parts import CompositeTrigger
 from .rrule import RRuleTrigger
 from .rule_words import rule_words
 
 __all__ = ["describe", "elapsed_words", "length_words", "shown", "wall_start"]
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  (wall times have no zone)
+
+# More dates than these are counted, not listed.
+_MOST_DATES = 5
 
 _GAPS = {
     Gap.AFTER: "times that a clock change skips run right after it",
@@ -58,7 +65,34 @@ def _words(trigger: BaseTrigger) -> str | None:
         start = wall_start(trigger)
         zone, end = trigger.timezone, trigger.end_date
         return rule_words(trigger._read, start) + _frame(zone, start, end, _policies(trigger))
+    if isinstance(trigger, OrTrigger):
+        return " or ".join(map(_part, trigger.triggers))
+    if isinstance(trigger, AndTrigger):
+        return " and at the same moment ".join(map(_part, trigger.triggers))
+    if isinstance(trigger, ExcludingTrigger):
+        return _excluding(trigger)
     return None
+
+
+def _part(trigger: BaseTrigger) -> str:
+    return f"({_words(trigger) or trigger.describe()})"
+
+
+def _excluding(trigger: ExcludingTrigger) -> str:
+    kept = trigger.trigger
+    words = _part(kept) if isinstance(kept, CompositeTrigger) else _words(kept) or kept.describe()
+    days = [day for day in trigger.dates if not isinstance(day, datetime)]
+    moments = [moment for moment in trigger.dates if isinstance(moment, datetime)]
+    excluded = [f"on {_several(days, 'days')}"] if days else []
+    excluded += [f"at {_several(moments, 'moments')}"] if moments else []
+    excluded += [f"when this fires: {_part(part)}" for part in trigger.triggers]
+    return words + "".join(f", except {item}" for item in excluded)
+
+
+def _several(dates: Sequence[date], noun: str) -> str:
+    if len(dates) > _MOST_DATES:
+        return f"{len(dates):,} {noun} from {shown(dates[0])} to {shown(dates[-1])}"
+    return listed([shown(day) for day in dates])
 
 
 def shown(moment: date) -> str:
@@ -103,7 +137,7 @@ def _counted(number: str, unit: str) -> str:
 
 
 def _cron(trigger: CronTrigger) -> str:
-    words = cron_words(trigger.fields, trigger._compiled.either)
+    words = cron_words(trigger.settled_fields, trigger._compiled.either)
     return words + _frame(trigger.timezone, trigger.start_date, trigger.end_date, _policies(trigger))
 
 

@@ -14,13 +14,16 @@ from typing import NamedTuple
 from .base import BaseTrigger
 from .calendarinterval import CalendarIntervalTrigger
 from .civil import CivilTrigger, Gap, Overlap, WallTimes
+from .combining import AndTrigger
 from .cron import CronTrigger
 from .cron.phrases import listed
 from .cron.pitfalls import missing_days, months_between, pitfalls, some
 from .description import elapsed_words, wall_start
+from .excluding import ExcludingTrigger
 from .instants import FIRST_INSTANT, LAST_INSTANT, from_micros, zone_name
 from .interval import IntervalTrigger
 from .offsets import Span, ZoneOffsets, offsets_of
+from .parts import CompositeTrigger
 from .rrule import RRuleTrigger
 from .rule_words import named_days
 
@@ -68,7 +71,7 @@ def _hazards(trigger: BaseTrigger, start: int, end: int) -> Iterator[str]:
             yield from _left_out(bound, start, end)
         first, last = from_micros(start, trigger.timezone).date(), from_micros(end, trigger.timezone).date()
         if isinstance(trigger, CronTrigger):
-            yield from pitfalls(trigger.fields, trigger._compiled.either, first, last)
+            yield from pitfalls(trigger.settled_fields, trigger._compiled.either, first, last)
         elif isinstance(trigger, RRuleTrigger):
             for parts in trigger._read.rules:
                 days, months = named_days(parts, wall_start(trigger))
@@ -78,6 +81,13 @@ def _hazards(trigger: BaseTrigger, start: int, end: int) -> Iterator[str]:
         if bound is not trigger and not isinstance(trigger, CalendarIntervalTrigger):
             return  # its times of day are settled when it is added
         yield from _clock_changes(bound, start, end)
+    elif isinstance(trigger, ExcludingTrigger):
+        for line in _hazards(trigger.trigger, start, end):
+            yield f"{line} (apart from what is excluded)"
+    elif isinstance(trigger, CompositeTrigger):
+        for part in trigger.parts:
+            for line in _hazards(part, start, end):
+                yield f"{part}: {line}" if isinstance(trigger, AndTrigger) else line
     elif isinstance(trigger, IntervalTrigger):
         yield from _moved_times(trigger, start, end)
 

@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mainspring.triggers import BaseTrigger, CronTrigger, DateTrigger, IntervalTrigger
 from mainspring.triggers.calendarinterval import CalendarIntervalTrigger
+from mainspring.triggers.combining import AndTrigger, OrTrigger
 from mainspring.triggers.cron.words import cron_words
 from mainspring.triggers.description import describe, length_words
+from mainspring.triggers.excluding import ExcludingTrigger
 from mainspring.triggers.rrule import RRuleTrigger
 
 from tests.triggers.oracle import ORDER
@@ -165,9 +167,42 @@ def test_everything_else(trigger: BaseTrigger, words: str) -> None:
     assert describe(trigger) == words
 
 
+@pytest.mark.parametrize(
+    ("trigger", "words"),
+    [
+        (
+            OrTrigger([CronTrigger(hour=2, timezone=BERLIN, jitter=3), CronTrigger(hour=4, timezone="UTC")], jitter=5),
+            "(every day at 02:00, Europe/Berlin) or (every day at 04:00, UTC), up to 5 seconds later at random",
+        ),
+        (
+            AndTrigger([CronTrigger(hour=2, timezone=BERLIN), CronTrigger(day_of_week="fri", hour="0-3", timezone=BERLIN)]),
+            "(every day at 02:00, Europe/Berlin) and at the same moment (every hour between 00:00 and 03:00 on Friday, Europe/Berlin)",
+        ),
+        (
+            ExcludingTrigger(CronTrigger(hour=2, timezone=BERLIN), ["2026-12-25", date(2026, 12, 26), "2026-12-31 02:00:00"]),
+            "every day at 02:00, Europe/Berlin, except on 2026-12-25 and 2026-12-26, except at 2026-12-31 02:00",
+        ),
+        (
+            ExcludingTrigger(
+                IntervalTrigger(hours=2, start_date="2026-01-01", timezone="UTC"),
+                [date(2026, 1, day) for day in range(2, 21)],
+                [CronTrigger(day_of_week="sat,sun", hour="*", minute="*", second="*", timezone="UTC")],
+            ),
+            "every 2 hours, UTC, from 2026-01-01 00:00, except on 19 days from 2026-01-02 to 2026-01-20, "
+            "except when this fires: (every second on Saturday and Sunday, UTC)",
+        ),
+    ],
+)  # fmt: skip
+def test_triggers_made_of_triggers(trigger: BaseTrigger, words: str) -> None:
+    assert describe(trigger) == words
+
+
 def test_a_bound_trigger_says_what_was_settled() -> None:
     trigger = IntervalTrigger(hours=8, timezone="UTC").bind(datetime(2026, 1, 1, tzinfo=UTC), "job")
     assert describe(trigger) == "every 8 hours, UTC, from 2026-01-01 08:00"
+    hashed = CronTrigger(hour=4, minute="H(30-30)", timezone="UTC")
+    assert describe(hashed) == "at minute H(30-30) in hour 4, where H is a number of the job's own, UTC"
+    assert describe(hashed.bind(datetime(2026, 1, 1, tzinfo=UTC), "job")) == "every day at 04:30, UTC"
 
 
 class Tides(BaseTrigger):
@@ -181,7 +216,12 @@ class Tides(BaseTrigger):
 
 
 def test_the_trigger_of_somebody_else_is_its_text_or_what_it_says_itself() -> None:
+    class TidesInWords(Tides):
+        def describe(self) -> str:
+            return "at high tide"
+
     assert describe(Tides()) == "with the tide"
+    assert describe(OrTrigger([Tides(), TidesInWords()])) == "(with the tide) or (at high tide)"
 
 
 @pytest.mark.parametrize(

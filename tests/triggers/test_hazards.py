@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mainspring.triggers import BaseTrigger, CronTrigger, DateTrigger, IntervalTrigger
 from mainspring.triggers.calendarinterval import CalendarIntervalTrigger
+from mainspring.triggers.combining import AndTrigger, OrTrigger
+from mainspring.triggers.excluding import ExcludingTrigger
 from mainspring.triggers.hazards import hazards
 from mainspring.triggers.instants import FIRST_INSTANT, LAST_INSTANT, to_micros
 from mainspring.triggers.rrule import RRuleTrigger
@@ -214,6 +216,24 @@ def test_intervals_in_a_zone_whose_clock_is_changed(length: dict[str, Any], line
     assert told(IntervalTrigger(**length, start_date="2026-01-01 05:00:00", timezone=BERLIN)) == lines
     assert told(IntervalTrigger(**length, start_date="2026-01-01 05:00:00", timezone="UTC")) == []
     assert told(IntervalTrigger(**length, timezone=BERLIN)) == []
+
+
+def test_triggers_made_of_triggers() -> None:
+    """Their parts' lines, marked where another part or an exclusion has a say."""
+    one, other = CronTrigger(hour=2, timezone=BERLIN), CronTrigger(hour=2, minute=30, timezone=BERLIN)
+    assert told(OrTrigger([one, other, one])) == told(one) + told(other)
+    assert told(AndTrigger([one, CronTrigger(hour="5-6", timezone=BERLIN)])) == [
+        f"cron[hour='2']: {line}" for line in told(one)
+    ]
+    assert told(ExcludingTrigger(one, ["2026-01-01"], [other])) == [
+        f"{line} (apart from what is excluded)" for line in told(one)
+    ]
+
+
+def test_clock_changes_of_a_hashed_trigger_are_known_when_it_is_bound() -> None:
+    trigger = CronTrigger(hour="H(2-2)", minute="H(30-30)", timezone=BERLIN)
+    assert told(trigger) == []
+    assert told(trigger.bind(_YEAR[0], "job")) == told(CronTrigger(hour=2, minute=30, timezone=BERLIN))
 
 
 def test_the_list_ends_after_twenty_lines() -> None:
