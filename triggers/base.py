@@ -140,6 +140,16 @@ class InstantTrigger(BaseTrigger):
             instant = self.next_after(to_micros(previous_fire_time))
         return None if instant is None else from_micros(instant, self.timezone)
 
+    def describe(self) -> str:
+        from .description import describe  # here: it knows every kind of trigger, and programs that describe none need not load it
+
+        return describe(self)
+
+    def hazards(self, start: datetime, end: datetime) -> list[str]:
+        from .hazards import hazards
+
+        return hazards(self, to_micros(start), to_micros(end))
+
     def __getstate__(self) -> dict[str, Any]:
         return self.get_state()
 
