@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
 
-from .fields import CronField, DayRule, listed
+from .fields import CronExpressionError, CronField, DayRule, listed
 
-__all__ = ["MonthDays", "YearKind", "any_date", "is_leap", "month_days"]
+__all__ = ["MonthDays", "YearKind", "any_date", "is_leap", "month_days", "never_fires"]
 
 _LENGTHS = (0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _CYCLE = 400  # years, after which the calendar repeats itself
@@ -106,6 +106,12 @@ def any_date(fields: Sequence[CronField], either: bool) -> bool:
     return days.any_date(
         None if year.text == "*" else year.mask, month.mask, None if week.text == "*" else week.mask
     )
+
+
+def never_fires(fields: Sequence[CronField]) -> CronExpressionError:
+    """The error for *fields* that no date matches."""
+    dates = ", ".join(f"{field.name}={field.text!r}" for field in fields[:5] if not field.is_default)
+    return CronExpressionError(f"no date ever matches {dates}: it would never fire", None, dates)
 
 
 def _bit(rule: DayRule, weekday: int, length: int) -> int:

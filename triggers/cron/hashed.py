@@ -14,12 +14,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 
-from .days import any_date
-from .fields import FIELD_NAMES, MONTHS, WEEKDAYS, CronExpressionError, hashed_values, parse_fields
+from .days import any_date, never_fires
+from .fields import FIELD_NAMES, MONTHS, WEEKDAYS, hashed_values, parse_fields
 
 __all__ = ["job_seed", "settle"]
 
-_DATE_FIELDS = 5  # the first five of FIELD_NAMES say on which dates
+_DATE_FIELDS = FIELD_NAMES[:5]  # they say on which dates
 
 
 def job_seed(job_id: str) -> int:
@@ -34,20 +34,24 @@ def settle(texts: Sequence[str | None], seed: int, either: bool = False) -> tupl
     *either*: day or day_of_week must match; else both. If no date would match the values that were drawn (``day=31, month="H"`` with a short month),
     the next ones are taken. Raises CronExpressionError for text that is not understood, and if no date matches any of them.
     """
+    hashed = {
+        name: terms
+        for name, text in zip(FIELD_NAMES, texts, strict=True)
+        if (terms := _hashed_terms(name, text))
+    }
+    if not hashed.keys().isdisjoint(_DATE_FIELDS):
+        fields = parse_fields(texts)
+        if not any_date(fields, either):
+            raise never_fires(fields)
     settled = list(texts)
-    for i, name in enumerate(FIELD_NAMES):
-        text = texts[i]
-        if text is None or not (terms := _hashed_terms(name, text)):
-            continue
+    for name, terms in hashed.items():
+        i = FIELD_NAMES.index(name)
         drawn = _hash(seed.to_bytes(8, "big") + name.encode())
-        for candidate in _candidates(name, text.split(","), terms, drawn):
+        for candidate in _candidates(name, (texts[i] or "").split(","), terms, drawn):
             settled[i] = candidate
-            # Fields that are still to be settled stand for all that they may become, so that the first that passes is right.
-            if i >= _DATE_FIELDS or any_date(parse_fields(settled), either):
+            # Fields that are still to be settled stand for all that they may become. So one of the candidates passes, and then one of the next field.
+            if name not in _DATE_FIELDS or any_date(parse_fields(settled), either):
                 break
-        else:
-            reason = f"cron field {name}={text!r}: no date ever matches any of its values: it would never fire"
-            raise CronExpressionError(reason, name, text)
     return tuple(settled)
 
 
@@ -55,8 +59,8 @@ def settle(texts: Sequence[str | None], seed: int, either: bool = False) -> tupl
 _Terms = dict[int, tuple[list[int], int | None]]
 
 
-def _hashed_terms(name: str, text: str) -> _Terms:
-    if "h" not in text:
+def _hashed_terms(name: str, text: str | None) -> _Terms:
+    if text is None or "h" not in text:
         return {}
     found = {i: hashed_values(name, text, term) for i, term in enumerate(text.split(","))}
     return {i: choice for i, choice in found.items() if choice is not None}
