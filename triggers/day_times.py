@@ -8,12 +8,20 @@ from collections.abc import Iterator, Sequence
 
 from .rule_days import LAST_DAY
 
-__all__ = ["DAY", "NO_DAY", "DayTimes"]
+__all__ = ["DAY", "NO_DAY", "DayTimes", "index_from"]
 
 DAY = 86_400
 
 # What a new schedule has as its most recent answer: none.
 NO_DAY: tuple[int, Sequence[int]] = (LAST_DAY + 1, ())
+
+
+def index_from(values: Sequence[int], value: int) -> int:
+    """The index of the first of *values*, which are in order, that is not less than *value*; their number, if there is none."""
+    if type(values) is range:
+        # By division: a search would make an integer of each element that it looks at.
+        return min(max((value - values.start + values.step - 1) // values.step, 0), len(values))
+    return bisect_left(values, value)
 
 
 class DayTimes(ABC):
@@ -47,11 +55,15 @@ class DayTimes(ABC):
         day, second = divmod(wall, DAY)
         recent, times = self._recent
         if day == recent:
-            i = bisect_left(times, second)
+            i = index_from(times, second)
             if i < len(times):
                 match = day * DAY + times[i]
                 return match if match <= self.end else None
             day, second = day + 1, 0
+        return self._next_on_days(day, second)
+
+    def _next_on_days(self, day: int, second: int) -> int | None:
+        """The first match not before *second* of *day*, which may not be the day of the last answer."""
         for found in self.days_from(day):
             times = self.times(found)
             i = bisect_left(times, second) if found == day else 0

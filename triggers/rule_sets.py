@@ -49,7 +49,7 @@ class RuleSet(DayTimes):
     def _times(self, day: int) -> Sequence[int]:
         several = [times for rule in self._rules if (times := rule.within(day))]
         without = [times for rule in self._exrules if (times := rule.within(day))]
-        if several == without:
+        if several == without and day not in self._rdates:
             return ()
         if day in self._rdates:
             several.append(self._rdates[day])

@@ -19,7 +19,7 @@ from dataclasses import replace
 from itertools import groupby
 from math import gcd
 
-from .day_times import DAY, NO_DAY, DayTimes
+from .day_times import DAY, NO_DAY, DayTimes, index_from
 from .rule_days import FIRST_DAY, LAST_DAY, CalendarDays, month_begins, year_begin, year_of
 from .rule_text import DAILY, HOURLY, MINUTELY, MONTHLY, SECONDLY, WEEKLY, YEARLY, Parts
 
@@ -46,6 +46,7 @@ class Rule(DayTimes):
         "_cycle",
         "_grid",
         "_grids",
+        "_near",
         "_offsets",
         "_parts",
         "_periods",
@@ -58,6 +59,11 @@ class Rule(DayTimes):
         self.begin = max(start, _FIRST)
         self.end = _LAST if until is None else min(until, _LAST)
         self._recent = NO_DAY
+        self._near: tuple[int, int, Sequence[int]] = (
+            0,
+            0,
+            (),
+        )  # the year asked for last: from this day until before that one, and its days
         self._parts = parts = _inferred(parts, start)
         self._calendar = CalendarDays(parts)
         self._years: dict[int, Sequence[int]] = {}
@@ -85,7 +91,7 @@ class Rule(DayTimes):
 
     def times(self, day: int) -> Sequence[int]:
         days = self._days(year_of(day))
-        i = bisect_left(days, day)
+        i = index_from(days, day)
         return self._times(day) if i < len(days) and days[i] == day else ()
 
     def _times(self, day: int) -> Sequence[int]:
@@ -108,6 +114,20 @@ class Rule(DayTimes):
             times = self._grids[first] = self._on_grid(first)
         return times
 
+    def _next_on_days(self, day: int, second: int) -> int | None:
+        begin, end, days = self._near
+        if begin <= day < end:
+            i = index_from(days, day)
+            if i < len(days):
+                found = days[i]
+                times = self._offsets if self._constant else self._times(found)
+                if times and (found > day or second <= times[0]):
+                    # The everyday case: the first time of a later day in the same year.
+                    self._recent = found, times
+                    match = found * DAY + times[0]
+                    return match if match <= self.end else None
+        return super()._next_on_days(day, second)
+
     def days_from(self, day: int) -> Iterator[int]:
         year = max(year_of(day), year_of(self.begin // DAY))
         last = min(year_of(self.end // DAY), year + self._cycle)
@@ -117,7 +137,7 @@ class Rule(DayTimes):
             year += (year_of(self.begin // DAY) - year) % stride
         while year <= last:
             days = self._days(year)
-            for i in range(bisect_left(days, day), len(days)):
+            for i in range(index_from(days, day), len(days)):
                 yield days[i]
             year += stride
 
@@ -127,7 +147,7 @@ class Rule(DayTimes):
         first = max(first, year - self._cycle)
         while year >= first:
             days = self._days(year)
-            for i in range(bisect_left(days, day + 1) - 1, -1, -1):
+            for i in range(index_from(days, day + 1) - 1, -1, -1):
                 yield days[i]
             year -= 1
 
@@ -135,7 +155,7 @@ class Rule(DayTimes):
         total = 0
         for year in range(year_of(begin), year_of(end - 1) + 1):
             days = self._days(year)
-            low, high = bisect_left(days, begin), bisect_left(days, end)
+            low, high = index_from(days, begin), index_from(days, end)
             if self._constant:
                 total += (high - low) * len(self._offsets)
             elif high - low < len(days):
@@ -155,6 +175,7 @@ class Rule(DayTimes):
             if len(self._years) >= _KEPT_YEARS:
                 self._years = {}
             days = self._years[year] = self._counting(year)
+        self._near = year_begin(year), year_begin(year + 1), days
         return days
 
     def _counting(self, year: int) -> Sequence[int]:
@@ -205,12 +226,8 @@ class Rule(DayTimes):
 
     def _of_period(self, begin: int, end: int) -> Mapping[int, Sequence[int]]:
         """The times that BYSETPOS picks in a period, by day."""
-        days = [
-            day
-            for year in range(year_of(begin), year_of(end - 1) + 1)
-            for day in self._days(year)
-            if begin <= day < end
-        ]
+        years = range(year_of(begin), year_of(end - 1) + 1)
+        days = [day for year in years for day in self._days(year) if begin <= day < end]
         walls = _Product(days, self._offsets)
         picked = _picked(walls, self._parts.setpos)
         return {
@@ -220,52 +237,34 @@ class Rule(DayTimes):
 
     def _on_grid(self, first: int) -> Sequence[int]:
         """The times of a day whose first point of the grid is at second *first*."""
-        parts, step, offsets = self._parts, self._step, self._offsets
-        if not (
-            parts.hour or (parts.minute and parts.freq > HOURLY) or (parts.second and parts.freq == SECONDLY)
-        ):
-            points: Iterable[int] = range(first, DAY, step)
-            if len(offsets) == 1:
-                return range(first + offsets[0], DAY + offsets[0], step)
-        else:
-            points = [
-                point
-                for begin, end in self._windows()
-                for point in range(begin + (first - begin) % step, end, step)
-                if self._passes(point) and point >= first
-            ]
+        points, offsets = self._points(first, self._step), self._offsets
+        if len(offsets) == 1 and isinstance(points, range):
+            return range(points.start + offsets[0], points.stop + offsets[0], points.step)
         return tuple([point + offset for point in points for offset in offsets])
 
-    def _windows(self) -> Iterator[tuple[int, int]]:
-        """The hours, and below MINUTELY the minutes, to which the parts restrict the grid: from one second of the day until before another."""
+    def _points(self, first: int, step: int) -> Sequence[int]:
+        """The points in a day of a grid from second *first* on that BYHOUR and, as far as they do not add times to it, BYMINUTE and BYSECOND leave."""
         parts = self._parts
-        by_minute = parts.minute if parts.freq == SECONDLY else ()
+        by_minute = parts.minute if parts.freq > HOURLY else ()
+        by_second = parts.second if parts.freq == SECONDLY else ()
+        if not (parts.hour or by_minute or by_second):
+            return range(first, DAY, step)
+        points: list[int] = []
         for hour in parts.hour or range(24):
-            begin = hour * 3_600
-            if by_minute:
-                yield from [(begin + minute * 60, begin + minute * 60 + 60) for minute in by_minute]
-            else:
-                yield begin, begin + 3_600
-
-    def _passes(self, point: int) -> bool:
-        """Whether a point of the grid in one of the windows is one for the part that is as fine as the grid."""
-        parts = self._parts
-        if parts.freq == SECONDLY:
-            return not parts.second or point % 60 in parts.second
-        return parts.freq == HOURLY or not parts.minute or point // 60 % 60 in parts.minute
+            for minute in by_minute or (0,):
+                begin = hour * 3_600 + minute * 60
+                end = begin + (60 if by_minute else 3_600)
+                points += range(begin + (first - begin) % step, end, step)
+        return [point for point in points if point % 60 in by_second] if by_second else points
 
     def _reachable(self) -> bool:
         """Whether the grid ever comes by a time of day for which it is asked, whatever the day."""
-        if self._parts.freq <= DAILY:
-            return bool(self._offsets)
-        # In the course of time its points take all these places in a day.
-        spacing = gcd(self._step, DAY)
-        places = range(self._grid % spacing, DAY, spacing)
-        return bool(self._offsets) and any(
-            self._passes(point)
-            for begin, end in self._windows()
-            for point in places[bisect_left(places, begin) : bisect_left(places, end)]
-        )
+        if self._parts.freq > DAILY:
+            # In the course of time its points take all these places in a day.
+            spacing = gcd(self._step, DAY)
+            if not self._points(self._grid % spacing, spacing):
+                return False
+        return bool(self._offsets)
 
     def _last_of(self, count: int) -> int:
         """The wall second of the *count*-th match, or the calendar's last if there are fewer."""

@@ -1,0 +1,285 @@
+"""The wall times of recurrence rules: against dateutil's walk from DTSTART, against the ISO calendar, in few steps, and in bounded ones."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from itertools import takewhile
+from types import FrameType
+
+import pytest
+from dateutil.easter import easter
+from dateutil.rrule import rrulestr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mainspring.triggers import NoFireTimeFoundError
+from mainspring.triggers.day_times import DayTimes
+from mainspring.triggers.rule_sets import RuleSet
+from mainspring.triggers.rule_text import read_rule
+from mainspring.triggers.rule_times import Rule
+
+from tests.triggers.rules import LIMIT, at, expand, rules, wall
+
+START = at(2026, 1, 1, 9, 30)
+MINUTE, HOUR, DAY = 60, 3_600, 86_400
+
+
+def rule(text: str, start: datetime = START, until: datetime | None = None) -> Rule:
+    return Rule(read_rule(text).rules[0], wall(start), None if until is None else wall(until))
+
+
+def forward(times: DayTimes, first: int, n: int) -> list[int]:
+    found: list[int] = []
+    match = times.next(first)
+    while match is not None and len(found) < n:
+        found.append(match)
+        match = times.next(match + 1)
+    return found
+
+
+def steps(call: Callable[[], object]) -> int:
+    """How many Python functions a call has to call."""
+    n = 0
+
+    def profile(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal n
+        n += event == "call"
+
+    before = sys.getprofile()
+    sys.setprofile(profile)
+    try:
+        call()
+    finally:
+        sys.setprofile(before)
+    return n
+
+
+@settings(max_examples=300, deadline=None)
+@given(case=rules(), data=st.data())
+def test_as_dateutil_has_it(case: tuple[str, datetime], data: st.DataObject) -> None:
+    text, start = case
+    expected = [wall(moment) for moment in expand(text, start)]
+    times = rule(text, start)
+    found = [match for match in forward(times, 0, len(expected) + 1) if match < wall(LIMIT)]
+    assert found[: len(expected)] == expected
+    if len(expected) < 150:
+        assert found == expected
+    if not expected:
+        return
+    i = data.draw(st.integers(0, len(expected) - 1))
+    j = data.draw(st.integers(i, len(expected) - 1))
+    cold = rule(text, start)
+    assert cold.next(expected[j]) == expected[j]
+    assert cold.previous(expected[j] - 1) == (expected[j - 1] if j else None)
+    assert cold.next(expected[i - 1] + 1 if i else 0) == expected[i]
+    assert cold.previous(expected[i]) == expected[i]
+    assert cold.count(expected[i], expected[j]) == cold.count(expected[i] + 1, expected[j] + 1) == j - i
+    assert times.count(0, expected[j] + 1) == j + 1
+    gap = cold.next_gap(expected[i])
+    assert (
+        list(range(expected[i], gap))
+        == [match for match in expected if expected[i] <= match < gap][: gap - expected[i]]
+    )
+    assert cold.next_gap(expected[i] - 1) == expected[i] - 1 or expected[i] - 1 in expected
+
+
+@pytest.mark.parametrize("years", [(1999, 2030), (1, 40), (9_970, 9_998)], ids=str)
+def test_weeks_are_those_of_the_iso_calendar(years: tuple[int, int]) -> None:
+    first, last = date(years[0], 1, 4), date(years[1], 12, 28)
+    days = [first + timedelta(days=i) for i in range((last - first).days)]
+    for week in (1, 2, 51, 52, 53, -1, -2, -52, -53):
+        times = rule(f"FREQ=DAILY;BYWEEKNO={week}", at(first.year, 1, 4))
+        expected = []
+        for day in days:
+            year, number, _ = day.isocalendar()
+            weeks = date(year, 12, 28).isocalendar().week
+            if number == (week if week > 0 else weeks + 1 + week):
+                expected.append(wall(at(day.year, day.month, day.day)))
+        assert forward(times, -(10**12), len(expected)) == expected
+
+
+def test_weeks_that_begin_on_a_sunday() -> None:
+    # The first week has at least four days of its year: 2027-01-03 is the first Sunday of a year that begins on a Friday.
+    assert forward(rule("FREQ=YEARLY;BYWEEKNO=1;BYDAY=SU;WKST=SU"), wall(at(2026, 12, 1)), 1) == [
+        wall(at(2027, 1, 3, 9, 30))
+    ]
+    assert forward(rule("FREQ=YEARLY;BYWEEKNO=1;BYDAY=SU;WKST=MO"), wall(at(2026, 12, 1)), 1) == [
+        wall(at(2027, 1, 10, 9, 30))
+    ]
+
+
+@pytest.mark.parametrize("offset", [0, -2, 50, -100, 300, 366])
+def test_days_from_easter_reach_into_other_years(offset: int) -> None:
+    found = forward(rule(f"FREQ=YEARLY;BYEASTER={offset}", at(2000, 1, 1)), 0, 40)
+    expected = sorted(easter(year) + timedelta(days=offset) for year in range(1998, 2050))
+    walls = [wall(at(day.year, day.month, day.day)) for day in expected if day.year >= 2000]
+    assert found == walls[:40]
+
+
+def test_weekdays_with_and_without_a_number_are_one_list() -> None:
+    found = forward(rule("FREQ=MONTHLY;BYDAY=MO,-1WE;COUNT=6"), 0, 9)
+    assert [match // DAY - wall(START) // DAY + 1 for match in found] == [5, 12, 19, 26, 28, 31 + 2]
+
+
+def test_positions_in_the_first_week_count_from_the_beginning_of_that_week() -> None:
+    # 2026-01-01 is a Thursday: the week's Monday and Tuesday are the first and the second of its days, though before the start.
+    assert forward(rule("FREQ=WEEKLY;BYDAY=MO,TU,FR;BYSETPOS=1,3"), 0, 3) == [
+        wall(at(2026, 1, day, 9, 30)) for day in (2, 5, 9)
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ["FREQ=MINUTELY", "FREQ=MINUTELY;BYHOUR=0,3,9;BYDAY=MO,WE", "FREQ=SECONDLY;INTERVAL=61"]
+)
+def test_five_months_are_not_walked_through(text: str) -> None:
+    times = rule(text)
+    asked = wall(START + timedelta(days=150))
+    # There are 216,000 minutes.
+    assert steps(lambda: times.next(asked)) < 250
+    assert steps(lambda: times.previous(asked + 5 * DAY)) < 250
+    expected = next(moment for moment in rrulestr(text, dtstart=START) if wall(moment) >= asked)
+    assert times.next(asked) == wall(expected)
+
+
+def test_one_time_after_the_other_takes_few_steps() -> None:
+    times = rule("FREQ=MINUTELY;BYHOUR=9,10")
+    assert steps(lambda: forward(times, 0, 10_000)) < 50_000
+
+
+def test_a_count_of_a_thousand_million_is_not_listed() -> None:
+    times = rule("FREQ=SECONDLY;COUNT=1000000000")
+    assert times.end == wall(START) + 999_999_999
+    assert times.next(times.end) == times.end
+    assert times.next(times.end + 1) is None
+    assert times.count(0, 10**12) == 1_000_000_000
+
+
+def test_a_count_that_is_never_reached_ends_with_the_calendar() -> None:
+    times = rule("FREQ=YEARLY;COUNT=100000", at(9_000, 2, 1))
+    assert times.count(0, 10**12) == 1_000
+    assert times.previous(10**12) == wall(at(9_999, 2, 1))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30",
+        "FREQ=SECONDLY;BYMONTH=2;BYMONTHDAY=30",
+        "FREQ=MONTHLY;BYDAY=6MO",
+        "FREQ=MONTHLY;BYDAY=MO;BYSETPOS=6",
+        "FREQ=DAILY;BYYEARDAY=366;BYMONTH=1",
+        "FREQ=YEARLY;INTERVAL=4;BYYEARDAY=366",  # from 2026 on, never a leap year
+        "FREQ=DAILY;INTERVAL=7;BYDAY=MO",
+        "FREQ=MONTHLY;INTERVAL=12;BYMONTH=2",
+        "FREQ=HOURLY;INTERVAL=2;BYHOUR=8",
+        "FREQ=HOURLY;INTERVAL=24;BYHOUR=8",
+        "FREQ=MINUTELY;INTERVAL=60;BYMINUTE=31",
+        "FREQ=MINUTELY;INTERVAL=1440;BYHOUR=10",
+        "FREQ=SECONDLY;INTERVAL=120;BYHOUR=9;BYMINUTE=31",
+        "FREQ=SECONDLY;INTERVAL=604800;BYDAY=MO",
+        "FREQ=MINUTELY;BYSECOND=1;BYSETPOS=2",
+        "FREQ=YEARLY;BYEASTER=0;BYMONTH=6",
+        "FREQ=DAILY;UNTIL=20251231T235959",
+        "FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30;COUNT=5",
+    ],
+)
+def test_what_never_comes_is_found_out(text: str) -> None:
+    until = read_rule(text).rules[0].until
+    times = Rule(read_rule(text).rules[0], wall(START), None if until is None else until.wall)
+    assert times.next(0) is None
+    assert times.previous(10**12) is None
+    assert times.count(0, 10**12) == 0
+
+
+def test_the_far_ends_of_the_calendar() -> None:
+    times = rule("FREQ=DAILY", at(1, 1, 1))
+    assert times.next(-(10**12)) == wall(at(1, 1, 1))
+    assert times.previous(10**12) == wall(at(9_999, 12, 31))
+    assert times.next(wall(at(9_999, 12, 31)) + 1) is None
+    assert times.previous(wall(at(1, 1, 1)) - 1) is None
+    assert times.count(-(10**12), 10**12) == date.max.toordinal()
+    seconds = rule("FREQ=SECONDLY", at(9_999, 12, 31))
+    assert seconds.next_gap(10**12) == 10**12
+    assert seconds.next_gap(wall(at(9_999, 12, 31, 23))) == wall(at(9_999, 12, 31)) + DAY
+
+
+def test_what_repeats_once_in_centuries_is_found() -> None:
+    # Not in 2100: five Sundays in a February of 2032, 2060, 2088, and then in 2128.
+    found = forward(rule("FREQ=MONTHLY;BYMONTH=2;BYDAY=5SU", at(2090, 1, 1)), 0, 1)
+    assert found == [wall(at(2128, 2, 29))]
+    found = forward(rule("FREQ=DAILY;INTERVAL=1000;BYMONTH=2;BYMONTHDAY=29"), 0, 2)
+    day = [match // DAY for match in found]
+    assert [(number - wall(START) // DAY) % 1_000 for number in day] == [0, 0]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    cases=st.lists(rules(), min_size=1, max_size=3),
+    dates=st.lists(st.integers(0, 300), max_size=6),
+    split=st.data(),
+)
+def test_sets_are_unions_and_differences(
+    cases: list[tuple[str, datetime]], dates: list[int], split: st.DataObject
+) -> None:
+    start = max(start for _, start in cases)
+    out = split.draw(st.integers(0, len(cases) - 1))
+    texts = [text for text, _ in cases]
+    listed = [[wall(moment) for moment in expand(text, start, 300)] for text in texts]
+    # As far as all lists go.
+    end = min([found[-1] for found in listed if len(found) == 300], default=wall(LIMIT))
+    some_dates = [wall(start) + number * 7_200 for number in dates]
+    rdates, exdates = some_dates[::2], some_dates[1::2] + listed[0][1::3]
+    inside = {w for found in listed[out:] for w in found}.union(rdates)
+    expected = sorted(inside.difference(exdates, *listed[:out]))
+    times = RuleSet(
+        [rule(text, start) for text in texts[out:]],
+        [rule(text, start) for text in texts[:out]],
+        rdates,
+        exdates,
+    )
+    expected = [match for match in expected if match < end]
+    try:
+        found = list(takewhile(lambda match: match < end, forward(times, 0, len(expected) + 1)))
+    except NoFireTimeFoundError:
+        # All that is left lies in the first days.
+        found = forward(times, 0, len(expected))
+    assert found == expected
+    if expected:
+        i = split.draw(st.integers(0, len(expected) - 1))
+        assert times.previous(expected[i]) == expected[i]
+        if i:
+            assert times.previous(expected[i] - 1) == expected[i - 1]
+        assert times.count(expected[i], expected[-1]) == len(expected) - 1 - i
+        assert times.count(0, expected[i]) == i
+
+
+@pytest.mark.parametrize(
+    ("text", "excluded"),
+    [
+        ("FREQ=MINUTELY", "FREQ=SECONDLY"),
+        ("FREQ=DAILY", "FREQ=DAILY"),
+        ("FREQ=HOURLY;INTERVAL=7", "FREQ=HOURLY"),
+    ],
+)
+def test_exclusions_that_leave_nothing_do_not_hang(text: str, excluded: str) -> None:
+    times = RuleSet([rule(text)], [rule(excluded)], [], [])
+    with pytest.raises(NoFireTimeFoundError, match="EXRULE"):
+        times.next(0)
+    ended = RuleSet([rule(text, until=START + timedelta(days=9))], [rule(excluded)], [], [])
+    assert ended.next(0) is None
+
+
+def test_years_of_excluded_minutes_are_passed_over() -> None:
+    months = ",".join(str(month) for month in (1, *range(3, 13)))
+    times = RuleSet(
+        [rule("FREQ=MINUTELY")],
+        [
+            rule(f"FREQ=MINUTELY;BYMONTH={months}"),
+            rule("FREQ=MINUTELY;BYMONTHDAY=" + ",".join(map(str, range(1, 29)))),
+        ],
+        [],
+        [],
+    )
+    assert times.next(0) == wall(at(2028, 2, 29))
+    assert times.count(0, wall(at(2033, 1, 1))) == 2 * 1_440
