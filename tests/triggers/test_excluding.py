@@ -180,6 +180,28 @@ def test_runs_of_excluded_seconds_are_passed_over_in_leaps() -> None:
         assert trigger.previous_before(to_micros(end)) == last
 
 
+@pytest.mark.parametrize(("gap", "overlap"), [("after", "first"), ("skip", "both"), ("shift", "second")])
+@pytest.mark.parametrize(
+    ("zone", "change"),
+    [(BERLIN, "2026-03-29 01:00"), (BERLIN, "2026-10-25 01:00"), ("Africa/Cairo", "2024-04-25 22:00"), ("Australia/Lord_Howe", "2026-04-04 15:00")],
+)  # fmt: skip
+def test_runs_of_excluded_seconds_across_clock_changes(
+    zone: str, change: str, gap: str, overlap: str
+) -> None:
+    """The leaps against a list of the excluded seconds, one by one."""
+    middle = datetime.fromisoformat(change).replace(tzinfo=UTC)
+    begin, end = middle - timedelta(minutes=70), middle + timedelta(minutes=70)
+    hour = middle.astimezone(ZoneInfo(zone)).hour
+    policies: dict[str, Any] = {"timezone": zone, "gap": gap, "overlap": overlap}
+    for hours in (f"{hour}", f"{hour - 1 if hour else 23}", f"{(hour + 23) % 24}-{hour}"):
+        excluded = CronTrigger(hour=hours, minute="5-54", second="*", **policies)
+        gone = set(fires_between(excluded, begin, end))
+        free = [second for n in range(8400) if (second := begin + timedelta(seconds=n)) not in gone]
+        trigger = ExcludingTrigger(every(1, begin - timedelta(days=2)), triggers=[excluded])
+        assert fires_between(trigger, begin, end) == free
+        assert fires_backwards(trigger, begin, end) == free
+
+
 class Asked:
     """A trigger that counts what it is asked."""
 
