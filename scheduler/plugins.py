@@ -26,6 +26,10 @@ _OWN = {
         "interval": "triggers.interval:IntervalTrigger",
         "cron": "triggers.cron:CronTrigger",
         "calendarinterval": "triggers.calendarinterval:CalendarIntervalTrigger",
+        "rrule": "triggers.rrule:RRuleTrigger",
+        "and": "triggers.combining:AndTrigger",
+        "or": "triggers.combining:OrTrigger",
+        "excluding": "triggers.excluding:ExcludingTrigger",
     },
     "executors": {
         "debug": "executors.debug:DebugExecutor",

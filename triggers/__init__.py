@@ -13,35 +13,44 @@ Errors, all of them raised where a trigger is made:
 
 from .base import BaseTrigger, InstantTrigger, NoFireTimeFoundError
 from .calendarinterval import CalendarIntervalTrigger
+from .combining import AndTrigger, OrTrigger
 from .cron import CronExpressionError, CronField, CronTrigger
 from .date import DateTrigger
+from .excluding import ExcludingTrigger
 from .interval import IntervalTrigger
+from .parts import runs_user_code
 from .policies import Gap, Overlap
+from .rrule import RRuleTrigger
 
 __all__ = [
+    "AndTrigger",
     "BaseTrigger",
     "CalendarIntervalTrigger",
     "CronExpressionError",
     "CronField",
     "CronTrigger",
     "DateTrigger",
+    "ExcludingTrigger",
     "Gap",
     "InstantTrigger",
     "IntervalTrigger",
     "NoFireTimeFoundError",
+    "OrTrigger",
     "Overlap",
+    "RRuleTrigger",
     "calls_user_code",
 ]
 
-_OURS = frozenset({CalendarIntervalTrigger, CronTrigger, DateTrigger, IntervalTrigger})
+# Those that are made of no other triggers: all that most jobs have, and asked for each of their runs.
+_OURS = frozenset({CalendarIntervalTrigger, CronTrigger, DateTrigger, IntervalTrigger, RRuleTrigger})
 
 
 def calls_user_code(trigger: BaseTrigger) -> bool:
     """Whether asking *trigger* may run code that is not mainspring's, and so must not be done under a lock or in a transaction.
 
-    False only for exactly our own classes: a subclass of one is the user's.
+    False only for exactly our own classes: a subclass of one is the user's. One that is made of other triggers is asked about them.
     """
-    return type(trigger) not in _OURS
+    return type(trigger) not in _OURS and runs_user_code(trigger)
 
 
 if __name__ != "mainspring.triggers":

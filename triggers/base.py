@@ -141,7 +141,8 @@ class InstantTrigger(BaseTrigger):
         return None if instant is None else from_micros(instant, self.timezone)
 
     def describe(self) -> str:
-        from .description import describe  # here: it knows every kind of trigger, and programs that describe none need not load it
+        # Here, since it knows every kind of trigger, and programs that describe none need not load it.
+        from .description import describe
 
         return describe(self)
 
