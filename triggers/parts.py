@@ -95,7 +95,11 @@ def instants_of(part: BaseTrigger) -> Instants:
 
 def first_from(source: Instants, instant: int) -> int | None:
     """The first one of *source* that is not before *instant*."""
-    return source.first_from(instant) if type(source) is Walked else source.next_after(instant - 1)
+    if isinstance(source, Walked):
+        return source.first_from(instant)
+    if isinstance(source, CompositeTrigger):
+        return source._first_from(instant)
+    return source.next_after(instant - 1)
 
 
 class CompositeTrigger(InstantTrigger):
@@ -107,7 +111,7 @@ class CompositeTrigger(InstantTrigger):
     __slots__ = ("_bound", "holds_user_code", "jitter", "timezone")
 
     _bound: bool  # nothing is left to be settled
-    holds_user_code: bool  # a part is of a class of a user's, at any depth: asking this trigger runs his code
+    holds_user_code: bool  # a part is of a class of a user's, at any depth: asking this trigger runs theirs
     jitter: float | None
     timezone: tzinfo
 

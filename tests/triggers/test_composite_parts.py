@@ -100,6 +100,8 @@ def test_a_users_part_is_asked_as_the_scheduler_would_ask_it() -> None:
         def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
             return (previous_fire_time or now) + timedelta(minutes=5)
 
+    nested = ExcludingTrigger(OrTrigger([Later()]), ["2026-03-02"])
+    assert nested.preview(2, NOW) == [NOW + timedelta(minutes=5), NOW + timedelta(minutes=10)]
     assert OrTrigger([Later()]).preview(2, NOW) == [NOW + timedelta(minutes=5), NOW + timedelta(minutes=10)]
 
 
