@@ -39,7 +39,7 @@ WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _NTH = {"1st": 1, "2nd": 2, "3rd": 3, "4th": 4, "5th": 5, "last": -1}
 
 # No list that makes sense is longer: the sixty minutes are 169 characters. What is longer would only cost time.
-_LONGEST = 1_000
+_LONGEST = 500
 
 
 class CronExpressionError(ValueError):
@@ -192,24 +192,14 @@ def _parse(name: str, text: str, is_default: bool) -> CronField:
         shown = f"{text[:30]}…"
         raise _error(name, shown, f"its {len(text):,} characters are more than the {_LONGEST:,} it may have")
     mask = 0
-    rules: list[DayRule] = []
+    rules: dict[DayRule, None] = {}  # each once, in their order
     shown_terms = []
     hashed = False
     for term in text.split(","):
-        rule = None
-        shown = term
-        if name == "day":
-            rule = _day_rule(text, term)
-            if rule is not None and term != "last" and " " not in term:
-                shown = term.upper()
-        elif name == "day_of_week":
-            rule = _weekday_rule(text, term)
-            if rule is not None and term.endswith("l"):
-                shown = f"{term[:-1]}L"
+        rule, shown = _rule(name, text, term)
         if rule is not None:
-            if rule not in rules:
-                rules.append(rule)
-        elif (found := _HASHED.fullmatch(term)) is not None:
+            rules[rule] = None
+        elif "h" in term and (found := _HASHED.fullmatch(term)) is not None:
             hashed = True
             mask |= sum(1 << value for value in _hashed_range(name, text, found)[0])
             shown = f"H{term[1:]}"
@@ -217,6 +207,18 @@ def _parse(name: str, text: str, is_default: bool) -> CronField:
             mask |= _term_mask(name, text, term)
         shown_terms.append(shown)
     return CronField(name, ",".join(shown_terms), is_default, mask, tuple(rules), hashed)
+
+
+def _rule(name: str, text: str, term: str) -> tuple[DayRule | None, str]:
+    """The rule in a term, None if it is none; and how the term is shown."""
+    if name == "day":
+        rule = _day_rule(text, term)
+        # "last" and "2nd fri" are words; "L-3" and "15W" are shown as they are always written.
+        return rule, term if rule is None or term == "last" or " " in term else term.upper()
+    if name == "day_of_week":
+        rule = _weekday_rule(text, term)
+        return rule, f"{term[:-1]}L" if rule is not None and term[-1] == "l" else term
+    return None, term
 
 
 def _day_rule(text: str, term: str) -> DayRule | None:
@@ -261,6 +263,8 @@ def _term_mask(name: str, text: str, term: str) -> int:
     value = kind.values.get(term)
     if value is not None:
         return 1 << value
+    if len(term) == 4 and term.isdecimal() and term.isascii():
+        return 1 << _value(name, text, term)  # a year
     found = _TERM.fullmatch(term)
     if found is None:
         raise _error(name, text, f"{term!r} is not understood" if term else "a part of it is empty")
