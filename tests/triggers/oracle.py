@@ -75,8 +75,10 @@ def fire_times(
     *,
     step: timedelta = timedelta(minutes=1),
     either: bool = False,
+    gap: str | None = None,
+    overlap: str | None = None,
 ) -> list[datetime]:
-    """The fire times from *begin* until before *end*, in UTC. Fields that are left out have the documented defaults."""
+    """The fire times from *begin* until before *end*, in UTC. Fields and policies that are left out have the documented defaults."""
     texts = complete(fields)
     wildcard = texts["hour"].startswith("*") or texts["minute"].startswith("*")
     times = {name: allowed(name, texts[name]) for name in ("hour", "minute", "second")}
@@ -92,16 +94,24 @@ def fire_times(
             days[day] = day_matches(texts, day, either)
         return days[day]
 
-    found = []
+    gap = gap or ("skip" if wildcard else "after")
+    overlap = overlap or ("both" if wildcard else "first")
+    seen = moments(zone, begin, end, step)
+    again = {moment.wall for moment in seen if moment.second_pass}
+    found = set()
     minutes = times["minute"]
-    for instant, wall, second_pass, skipped in moments(zone, begin, end, step):
+    for instant, wall, second_pass, skipped in seen:
         # The minute first, for speed only: most of them do not match.
-        fires = wall.minute in minutes and matches(wall)
-        if not wildcard:
-            fires = (fires and not second_pass) or any(map(matches, skipped))
-        if fires:
-            found.append(instant)
-    return found
+        if (
+            wall.minute in minutes
+            and matches(wall)
+            and (overlap == "both" or wall not in again or second_pass == (overlap == "second"))
+        ):
+            found.add(instant)
+        for i, lost in enumerate(skipped):
+            if gap != "skip" and matches(lost):
+                found.add(instant + step * i if gap == "shift" else instant)
+    return sorted(at for at in found if at < end)
 
 
 def complete(fields: Mapping[str, str]) -> dict[str, str]:

@@ -128,6 +128,72 @@ TRAPS: dict[str, Trap] = {
         "2090-03-11 12:00",
         ["03-12 03:00-0400", "03-13 02:30-0400"],
     ),
+    "gap=skip: a night without it": (
+        "Europe/Berlin",
+        {"hour": 2, "minute": 30, "gap": "skip"},
+        "2026-03-28 00:00",
+        ["03-28 02:30+0100", "03-30 02:30+0200"],
+    ),
+    "gap=shift: as much later as the clock was put forward": (
+        "Europe/Berlin",
+        {"hour": "2,3", "minute": "15,30", "gap": "shift"},
+        "2026-03-29 00:00",
+        ["03-29 03:15+0200", "03-29 03:30+0200", "03-30 02:15+0200"],
+    ),
+    "gap=shift by a whole day": (
+        "Pacific/Apia",
+        {"hour": "9", "gap": "shift"},
+        "2011-12-29 08:00",
+        ["12-29 09:00-1000", "12-31 09:00+1400", "01-01 09:00+1400"],
+    ),
+    "gap=after for a wildcard one": (
+        "Europe/Berlin",
+        {"hour": "*/2", "minute": 30, "gap": "after"},
+        "2026-03-29 00:00",
+        ["03-29 00:30+0100", "03-29 03:00+0200", "03-29 04:30+0200"],
+    ),
+    "overlap=second": (
+        "Europe/Berlin",
+        {"hour": 2, "minute": 30, "overlap": "second"},
+        "2026-10-24 12:00",
+        ["10-25 02:30+0100", "10-26 02:30+0100"],
+    ),
+    "overlap=both": (
+        "Europe/Berlin",
+        {"hour": 2, "minute": 30, "overlap": "both"},
+        "2026-10-24 12:00",
+        ["10-25 02:30+0200", "10-25 02:30+0100", "10-26 02:30+0100"],
+    ),
+    "overlap=first for a wildcard one": (
+        "Europe/Berlin",
+        {"hour": "*", "minute": 30, "overlap": "first"},
+        "2026-10-25 01:40",
+        ["10-25 02:30+0200", "10-25 03:30+0100"],
+    ),
+    "overlap=second in Lord Howe's half hour": (
+        "Australia/Lord_Howe",
+        {"minute": "*/15", "overlap": "second"},
+        "2026-04-05 01:00",
+        ["04-05 01:15+1100", "04-05 01:30+1030", "04-05 01:45+1030", "04-05 02:00+1030"],
+    ),
+    "Casablanca puts its clock back before Ramadan, and forward after it": (
+        "Africa/Casablanca",
+        {"hour": 2, "minute": 30},
+        "2026-02-14 12:00",
+        ["02-15 02:30+0100", "02-16 02:30+0000"],
+    ),
+    "Nuuk had no 23:30 in the night of its change": (
+        "America/Nuuk",
+        {"hour": 23, "minute": 30},
+        "2024-03-30 12:00",
+        ["03-31 00:00-0100", "03-31 23:30-0100"],
+    ),
+    "Tehran had no midnight": (
+        "Asia/Tehran",
+        {"hour": 0, "minute": 0},
+        "2021-03-21 12:00",
+        ["03-22 01:00+0430", "03-23 00:00+0430"],
+    ),
 }
 
 

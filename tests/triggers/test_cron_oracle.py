@@ -22,7 +22,20 @@ from tests.triggers.schedules import (
     window,
 )
 
-ZONES = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Africa/Cairo", "Pacific/Apia", "UTC")
+ZONES = (
+    "Europe/Berlin",
+    "America/New_York",
+    "Australia/Lord_Howe",
+    "Africa/Cairo",
+    "Africa/Casablanca",
+    "America/Nuuk",
+    "America/Sao_Paulo",
+    "Antarctica/Troll",
+    "Asia/Tehran",
+    "Europe/Dublin",
+    "Pacific/Apia",
+    "UTC",
+)
 SECOND = timedelta(seconds=1)
 
 
@@ -94,6 +107,31 @@ def test_random_expressions_around_clock_changes(change: str, fields: dict[str, 
     check(cron(fields, zone), fields, zone, begin, end, timedelta(minutes=1))
 
 
+@settings(max_examples=300, deadline=None)
+@given(
+    change=st.sampled_from(sorted(CHANGES)),
+    fields=cron_fields(),
+    gap=st.sampled_from([None, "after", "skip", "shift"]),
+    overlap=st.sampled_from([None, "first", "second", "both"]),
+)
+def test_chosen_policies_around_clock_changes(
+    change: str, fields: dict[str, str], gap: str | None, overlap: str | None
+) -> None:
+    zone, begin, end = window(change)
+    trigger = CronTrigger(**fields, timezone=zone, gap=gap, overlap=overlap)
+    expected = oracle.fire_times(fields, zone, begin, end, gap=gap, overlap=overlap)
+    assert fires_between(trigger, begin, end) == expected
+    assert fires_backwards(trigger, begin, end) == expected
+    assert count(trigger, begin, end) == len(expected)
+    # And by datetimes, which on most days are computed on the wall.
+    moment = trigger.get_next_fire_time(None, begin)
+    walked = []
+    while moment is not None and moment < end:
+        walked.append(moment.astimezone(UTC))
+        moment = trigger.get_next_fire_time(moment, begin)
+    assert walked == expected
+
+
 @settings(max_examples=100, deadline=None)
 @given(
     change=st.sampled_from(
@@ -146,12 +184,12 @@ def test_day_or_weekday(zone: str) -> None:
     check(trigger, fields, zone, begin, end, timedelta(minutes=1), either=True)
 
 
-@settings(max_examples=150, deadline=None)
-@given(fields=cron_fields(), zone=st.sampled_from(ZONES), day=st.integers(0, 47_000), data=st.data())
+@settings(max_examples=400, deadline=None)
+@given(fields=cron_fields(), zone=st.sampled_from(ZONES), day=st.integers(0, 47_800), data=st.data())
 def test_single_steps_from_random_instants(
     fields: dict[str, str], zone: str, day: int, data: st.DataObject
 ) -> None:
-    # One day out of 1970 to 2098, with no state left from a walk.
+    # One day out of 1970 to 2100, with no state left from a walk.
     begin = datetime(1970, 1, 3, tzinfo=UTC) + timedelta(days=day)
     end = begin + timedelta(days=1)
     trigger = cron(fields, zone)
