@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import Any, ClassVar, Self
@@ -20,6 +21,7 @@ from .zones import as_zone, zone_name
 __all__ = ["RRuleTrigger"]
 
 _SECOND = 1_000_000
+_TWO_DAYS = 172_800
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  (wall times have no zone)
 
 
@@ -32,8 +34,8 @@ class RRuleTrigger(CivilTrigger):
         RRuleTrigger("DTSTART;TZID=Europe/Berlin:20260105T093000\\nRRULE:FREQ=MONTHLY;BYDAY=-1FR\\nEXDATE:20261225T093000")
 
     The start is the text's DTSTART or *start_date*. From it the rule counts its INTERVAL and its COUNT and takes what it does not say: ``FREQ=DAILY`` runs at the start's
-    time of day, ``FREQ=DAILY;BYHOUR=9`` at its minute and second of that hour. It is itself a fire time only if the rule says so. Without one
-    it is the first whole second not before the moment at which the job is added, or the `next_run_time` given with the job (settled by `bind`).
+    time of day, ``FREQ=DAILY;BYHOUR=9`` at its minute and second of that hour. It is a whole second, and itself a fire time only if the rule says so. If
+    none is given, it is the first whole second not before the moment at which the job is added, or the `next_run_time` given with the job (settled by `bind`).
 
     Rules and dates are wall times: in the zone of DTSTART (its TZID; UTC, if it ends in Z), and if that names none in *timezone*, by default that of
     *start_date*, else of *end_date*, else the local one. RDATE and EXDATE may have a TZID or a Z of their own. UNTIL is inclusive, and a wall time unless it
@@ -43,14 +45,15 @@ class RRuleTrigger(CivilTrigger):
     *end_date* is inclusive. *jitter*: see `BaseTrigger.jitter`. Raises ValueError, with the piece of text, for what is not understood, and for a rule that never fires.
     """
 
-    __slots__ = ("_last", "_read", "_settled", "_start_wall")
+    __slots__ = ("_last", "_read", "_settled", "_start_wall", "_unbound")
 
     argument_names: ClassVar[frozenset[str]] = frozenset(
         {"rule", "start_date", "timezone", "gap", "overlap", "end_date", "jitter"}
     )
 
     _read: RuleText
-    _start_wall: int | None  # None: unbound
+    _start_wall: int | None
+    _unbound: bool  # there are rules, and nothing says yet from when they count
     _settled: bool  # the start was settled by bind, not given
     _last: int  # the end that was given; LAST_INSTANT: none
 
@@ -76,7 +79,7 @@ class RRuleTrigger(CivilTrigger):
         self._fill(
             read, start, False, LAST_INSTANT if end is None else end, zone, policies, check_jitter(jitter)
         )
-        _check_fires(read, self._wall if start is not None else None)
+        self._check_fires()
 
     @property
     def rule(self) -> str:
@@ -97,33 +100,33 @@ class RRuleTrigger(CivilTrigger):
 
     def bind(self, now: datetime, job_id: str, anchor: datetime | None = None) -> Self:
         """Without a start: one that starts at *anchor*, or else *now*, rounded up to the whole second. Otherwise itself."""
-        if self._start_wall is not None:
+        if not self._unbound:
             return self
         return self._started_at(to_micros(now if anchor is None else anchor))
 
     def next_after(self, instant: int) -> int | None:
-        if self._start_wall is None:
+        if self._unbound:
             return self._started_at(instant).next_after(instant)
         return super().next_after(instant)
 
     def previous_before(self, instant: int) -> int | None:
-        return None if self._start_wall is None else super().previous_before(instant)
+        return None if self._unbound else super().previous_before(instant)
 
     def count_between(self, after: int, until: int) -> int:
-        if self._start_wall is None:
+        if self._unbound:
             return self._started_at(after).count_between(after, until)
         # Clock changes of years in which it does not fire are not gone through: no zone is as far from UTC as two days.
-        after = max(after, (self._wall.begin - 172_800) * _SECOND)
-        return super().count_between(after, min(until, (self._wall.end + 172_800) * _SECOND))
+        after = max(after, (self._wall.begin - _TWO_DAYS) * _SECOND)
+        return super().count_between(after, min(until, (self._wall.end + _TWO_DAYS) * _SECOND))
 
     def silent_from(self, instant: int) -> int:
-        if self._start_wall is None:
+        if self._unbound:
             return self._started_at(instant).silent_from(instant)
         return super().silent_from(instant)
 
     def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
         """As `CivilTrigger` has it; unbound, as if it started at the previous fire time, or else *now*."""
-        if self._start_wall is not None:
+        if not self._unbound:
             return super().get_next_fire_time(previous_fire_time, now)
         asked = now if previous_fire_time is None else previous_fire_time
         return self.bind(asked, "").get_next_fire_time(previous_fire_time, now)
@@ -187,10 +190,31 @@ class RRuleTrigger(CivilTrigger):
         put(self, "_read", read)
         put(self, "_start_wall", start)
         put(self, "_settled", settled)
+        put(self, "_unbound", start is None and bool(read.rules or read.exrules))
         put(self, "_last", last)
-        wall = _compiled(read, 0 if start is None else start, zone)
+        wall = _compiled(read.text, 0 if start is None else start, zone)
         end = min(last, _end_of(read))
         self._set(wall, None, None if end == LAST_INSTANT else end, zone, *policies, jitter)
+
+    def _check_fires(self) -> None:
+        """Raise ValueError if there is no fire time at all; without a start, if there would be none from any start."""
+        text, read, wall = " ".join(self.rule.splitlines()), self._read, self._wall
+        if self._unbound:
+            if not read.rdates and not any(_ever(parts) for parts in read.rules):
+                raise ValueError(f"rule: no date ever matches {text!r}: it would never fire")
+            return
+        first = wall.next(wall.begin)
+        if first is None:
+            raise ValueError(
+                f"rule: no time ever matches {text!r}, counted from its start: it would never fire"
+            )
+        if (self._end != LAST_INSTANT or self._gap is Gap.SKIP) and self.next_after(
+            (first - _TWO_DAYS) * _SECOND
+        ) is None:
+            raise ValueError(
+                f"no time ever comes of {text!r}: all of its times are after the end ({self.end_date or 'UNTIL'}), or skipped by the clock "
+                f"of {zone_name(self.timezone)}"
+            )
 
     def _started_at(self, instant: int) -> Self:
         """This trigger with a settled start: the first whole second not before *instant*."""
@@ -242,7 +266,7 @@ def _rule(text: str) -> RuleText:
 
 
 def _start(read: RuleText, start_date: datetime | date | str | None, zone: tzinfo) -> int | None:
-    """The wall second at which the rules of the text start in *zone*; None if nothing says so, and something depends on it."""
+    """The wall second at which the rules of the text start in *zone*; None if nothing says so."""
     given = None
     if start_date is not None:
         try:
@@ -256,7 +280,7 @@ def _start(read: RuleText, start_date: datetime | date | str | None, zone: tzinf
                 f"start_date: {start_date} is beyond the calendar in {zone_name(zone)}"
             ) from None
     if read.start is None:
-        return given if given is not None or read.rules or read.exrules else 0
+        return given
     if given is not None and given != read.start.wall:
         raise ValueError(
             f"start_date: got {start_date}, and the rule has a DTSTART, {_EPOCH + timedelta(seconds=read.start.wall)}: give one of the two"
@@ -265,8 +289,9 @@ def _start(read: RuleText, start_date: datetime | date | str | None, zone: tzinf
 
 
 @lru_cache(maxsize=256)
-def _compiled(read: RuleText, start: int, zone: tzinfo) -> DayTimes:
+def _compiled(text: str, start: int, zone: tzinfo) -> DayTimes:
     """The wall times of a text, which all triggers of that text, start and zone share."""
+    read = read_rule(text)
     rules = [Rule(parts, start, _until(parts, zone)) for parts in read.rules]
     if len(rules) == 1 and not (read.exrules or read.rdates or read.exdates):
         return rules[0]
@@ -303,23 +328,8 @@ def _wall_in(moment: Moment, zone: tzinfo) -> int:
         raise ValueError(f"rule: {there} is beyond the calendar in {zone_name(zone)}") from None
 
 
-def _check_fires(read: RuleText, wall: DayTimes | None) -> None:
-    """Raise ValueError if there is no wall time at all; of a rule without a start, if there would be none from any start."""
-    if wall is not None:
-        if wall.next(wall.begin) is None:
-            raise ValueError(
-                f"rule: no time ever matches {' '.join(read.text.splitlines())!r}, with the start and the INTERVAL as they are: it would never fire"
-            )
-    elif not read.rdates and not any(_ever(parts) for parts in read.rules):
-        raise ValueError(
-            f"rule: no date ever matches {' '.join(read.text.splitlines())!r}: it would never fire"
-        )
-
-
 @lru_cache(maxsize=256)
 def _ever(parts: Parts) -> bool:
     """Whether a rule has any time, from whatever start. Intervals are left out: they depend on the start."""
-    from dataclasses import replace
-
     rule = Rule(replace(parts, interval=1, count=None), 0, None)
     return rule.next(rule.begin) is not None

@@ -215,7 +215,7 @@ def _read_parts(value: str) -> Parts:
         raise ValueError(f"rule: {value!r}: FREQ must be one of {', '.join(FREQUENCIES)}")
     read = _split(_canonical(value, given))
     freq = FREQUENCIES.index(read["FREQ"])
-    numbers = {name: _numbers(value, name, read.get(name)) for name in _RANGES}
+    numbers = {name: _numbers(value, name, given.get(name)) for name in _RANGES}
     count = _positive(value, given, "COUNT")
     until = _moment(given["UNTIL"], None, value) if "UNTIL" in given else None
     if count is not None and until is not None:
@@ -255,7 +255,7 @@ def _split(value: str) -> dict[str, str]:
 
 
 def _canonical(value: str, given: dict[str, str]) -> str:
-    """What dateutil has read, as it writes it itself: values sorted, each once, weekdays with their numbers."""
+    """What dateutil has read, as it writes it itself: there are several ways to number a weekday."""
     from dateutil.rrule import rrulestr  # here: only those who have such rules need it
 
     # A week begins on Monday if nothing is said; dateutil would ask the module calendar, which a program may have set otherwise.
@@ -282,6 +282,7 @@ def _numbers(value: str, name: str, text: str | None) -> tuple[int, ...]:
     if text is None:
         return ()
     low, high = _RANGES[name]
+    # dateutil has seen that they are numbers, but passes over a day 0 and takes any month.
     numbers = tuple(sorted({int(number) for number in text.split(",")}))
     for number in numbers:
         if not low <= (abs(number) if name in _FROM_THE_END else number) <= high:
