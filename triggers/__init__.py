@@ -18,7 +18,7 @@ from .cron import CronExpressionError, CronField, CronTrigger
 from .date import DateTrigger
 from .excluding import ExcludingTrigger
 from .interval import IntervalTrigger
-from .parts import runs_user_code
+from .parts import runs_user_code as _runs_user_code
 from .policies import Gap, Overlap
 from .rrule import RRuleTrigger
 
@@ -50,7 +50,7 @@ def calls_user_code(trigger: BaseTrigger) -> bool:
 
     False only for exactly our own classes: a subclass of one is the user's. One that is made of other triggers is asked about them.
     """
-    return type(trigger) not in _OURS and runs_user_code(trigger)
+    return type(trigger) not in _OURS and _runs_user_code(trigger)
 
 
 if __name__ != "mainspring.triggers":

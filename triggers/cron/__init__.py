@@ -12,6 +12,7 @@ from ..civil import CivilTrigger
 from ..instants import FIRST_INSTANT, LAST_INSTANT, as_zone, format_instant, optional_instant, zone_name
 from ..policies import Gap, Overlap, as_gap, as_overlap
 from .crontab import parse_crontab
+from .days import never_fires
 from .fields import FIELD_NAMES, CronExpressionError, CronField, parse_fields
 from .hashed import job_seed, settle
 from .schedule import WallSchedule
@@ -90,11 +91,14 @@ class CronTrigger(CivilTrigger):
         gap: Gap | str | None = None,
         overlap: Overlap | str | None = None,
     ) -> Self:
-        """The trigger of a crontab line's five fields, or of one of ``@hourly @daily @midnight @weekly @monthly @yearly @annually``.
+        """The trigger of a line of cron fields, in the *dialect* that it is written in.
 
-        *dialect* ``"unix"`` is that of crontab(5): weekdays 0 and 7 are Sunday, and a date matches if day of month *or* weekday does, unless one
-        of the two begins with ``*`` (Vixie's star rule). ``"apscheduler"`` is what APScheduler 3 makes of the same text: 0 is Monday, and both must match.
-        The fields of the trigger have weekdays by name. Raises CronExpressionError.
+        ``"unix"``: five fields as in crontab(5), or six with the seconds first; or ``@hourly @daily @midnight @weekly @monthly @yearly @annually``. Weekdays
+        0 and 7 are Sunday, and a date matches if day of month *or* weekday does, unless one of the two begins with ``*`` (Vixie's star rule).
+        ``"quartz"``: six fields with the seconds first, or seven with the year last; 1 is Sunday, and one of the two days must be ``?``.
+        ``"apscheduler"``: five fields as APScheduler 3 reads them: 0 is Monday, and both days must match.
+
+        All other arguments are those of the constructor. The fields of the trigger have weekdays by name. Raises CronExpressionError.
         """
         texts, either = parse_crontab(expr, dialect)
         self = cls.__new__(cls)
@@ -286,15 +290,20 @@ def _compile(texts: _Texts, either: bool) -> _Compiled:
         return _Compiled(texts, fields, either, wildcard, True, wall)
     wall = WallSchedule(fields, either)
     if not wall.has_dates():
-        dates = ", ".join(f"{field.name}={field.text!r}" for field in fields[:5] if not field.is_default)
-        raise CronExpressionError(f"no date ever matches {dates}: it would never fire", None, dates)
+        raise never_fires(fields)
     return _Compiled(texts, fields, either, wildcard, False, wall)
 
 
 def _text(index: int, value: int | str) -> str:
-    """A field's value as normal text: lower case, single blanks, none around commas."""
+    """A field's value as normal text."""
     if isinstance(value, str):
-        return ",".join(" ".join(term.split()) for term in value.lower().split(","))
+        return _normal(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     raise TypeError(f"cron field {FIELD_NAMES[index]}: expected text or an integer, got {value!r}")
+
+
+@lru_cache(maxsize=2048)
+def _normal(text: str) -> str:
+    """Lower case, single blanks, none around commas."""
+    return ",".join([" ".join(term.split()) for term in text.lower().split(",")])
