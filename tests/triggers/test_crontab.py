@@ -1,4 +1,4 @@
-"""Crontab lines: what the dialects "unix" and "apscheduler" make of them."""
+"""Crontab lines: what the dialects make of them ("quartz" has a file of its own)."""
 
 from __future__ import annotations
 
@@ -234,3 +234,36 @@ def test_bad_arguments() -> None:
     line: Any = 5
     with pytest.raises(TypeError, match="as text"):
         CronTrigger.from_crontab(line)
+
+
+# The table of dialects in docs/triggers.md: what each of them writes for the same schedule.
+DIALECTS: dict[str, tuple[str, list[str], list[str], list[str]]] = {
+    # keywords for it: unix, quartz, apscheduler
+    "day=last": ("last", ["0 0 L * *"], ["0 0 0 L * ?"], ["0 0 L * *", "0 0 last * *"]),
+    "day=L-3": ("L-3", ["0 0 L-3 * *"], ["0 0 0 L-3 * ?"], ["0 0 L-3 * *"]),
+    "day=15W": ("15W", ["0 0 15W * *"], ["0 0 0 15W * ?"], ["0 0 15W * *"]),
+    "day=LW": ("LW", ["0 0 LW * *"], ["0 0 0 LW * ?"], ["0 0 LW * *"]),
+    "day=2nd fri": (
+        "2nd fri",
+        ["0 0 * * fri#2", "0 0 * * 5#2"],
+        ["0 0 0 ? * fri#2", "0 0 0 ? * 6#2"],
+        ["0 0 * * fri#2", "0 0 * * 4#2"],
+    ),
+    "day=last fri": (
+        "last fri",
+        ["0 0 * * friL", "0 0 * * 5L"],
+        ["0 0 0 ? * friL", "0 0 0 ? * 6L"],
+        ["0 0 * * friL", "0 0 * * 4L"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_the_dialects_write_the_same_schedule_in_their_own_ways(name: str) -> None:
+    day, *lines = DIALECTS[name]
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    expected = CronTrigger(day=day, timezone=UTC).preview(30, start)
+    for dialect, texts in zip(("unix", "quartz", "apscheduler"), lines, strict=True):
+        for text in texts:
+            found = CronTrigger.from_crontab(text, UTC, dialect).preview(30, start)
+            assert found == expected, (dialect, text)
