@@ -16,6 +16,7 @@ from mainspring.triggers import (
     DateTrigger,
     InstantTrigger,
     IntervalTrigger,
+    calls_user_code,
 )
 from mainspring.triggers.combining import AndTrigger, OrTrigger
 from mainspring.triggers.excluding import ExcludingTrigger
@@ -87,6 +88,10 @@ def test_a_part_of_a_users_own_class(mine: BaseTrigger) -> None:
         True,
     )
     assert not AndTrigger([daily]).holds_user_code
+    assert (calls_user_code(OrTrigger([both])), calls_user_code(OrTrigger([AndTrigger([daily])]))) == (
+        True,
+        False,
+    )
     for trigger in (both, either, AndTrigger([OrTrigger([either]), every(60)])):
         for ask in (partial(trigger.previous_before, 0), partial(trigger.count_between, 0, 1)):
             with pytest.raises(TypeError, match=f"class of your own, {type(mine).__name__}"):

@@ -79,6 +79,15 @@ def test_the_day_is_that_of_the_triggers_zone() -> None:
     assert datetime(2026, 3, 3, tzinfo=tokyo) in fires
 
 
+def test_days_end_at_midnight_to_the_microsecond() -> None:
+    trigger = ExcludingTrigger(every(1, shifted(0.999999)), ["2026-01-02"])
+    day = timedelta(days=1)
+    last, first = ANCHOR + day - timedelta(microseconds=1), ANCHOR + 2 * day + timedelta(microseconds=999_999)
+    assert trigger.next_after(to_micros(last)) == to_micros(first)
+    assert trigger.previous_before(to_micros(first)) == to_micros(last)
+    assert trigger.count_between(to_micros(last) - 1, to_micros(first)) == 2
+
+
 def test_dates_as_people_give_them() -> None:
     nine = CronTrigger(hour=9, timezone=BERLIN)
     given: list[Any] = [
@@ -364,18 +373,23 @@ def test_jobs_in_virtual_time(make: Callable[[], BaseJobStore]) -> None:
     hours = [(day, hour) for day in range(1, 7) for hour in (4, 9, 17) if hour == 4 or day in (2, 4, 5, 6)]
     assert moments["week"] == [datetime(2026, 3, day, hour, tzinfo=UTC) for day, hour in hours]
 
-    every_minute = ExcludingTrigger(IntervalTrigger(minutes=1, timezone=UTC), triggers=[weekend()])
-    scheduler.add_job("time:time", every_minute, id="backlog", misfire_grace_time=None)
+    every_second = ExcludingTrigger(IntervalTrigger(seconds=1, timezone=UTC), triggers=[weekend()])
+    scheduler.add_job("time:time", every_second, id="backlog", misfire_grace_time=None)
     scheduler.pause()
     scheduler.advance_to(datetime(2026, 3, 8, 23, tzinfo=UTC))
     scheduler.resume()
-    scheduler.advance_to(datetime(2026, 3, 9, 0, 1, tzinfo=UTC))
-    last = datetime(2026, 3, 6, 23, 59, tzinfo=UTC)
+    scheduler.advance_to(datetime(2026, 3, 9, 0, 0, 1, tzinfo=UTC))
+    last = datetime(2026, 3, 6, 23, 59, 59, tzinfo=UTC)
+    # 14,400 fire times, and 169,200 excluded ones: neither are listed.
     assert moments["backlog"] == [
         last,
         datetime(2026, 3, 9, tzinfo=UTC),
-        datetime(2026, 3, 9, 0, 1, tzinfo=UTC),
+        datetime(2026, 3, 9, 0, 0, 1, tzinfo=UTC),
     ]
+    with pytest.raises(ValueError, match="use ExcludingTrigger"):
+        scheduler.add_job("time:time", AndTrigger([IntervalTrigger(hours=2, start_date=NOW), days]))
+    with pytest.raises(NoFireTimeFoundError):
+        scheduler.add_job("time:time", AndTrigger([days, CronTrigger(hour=10, timezone=UTC)]))
     scheduler.shutdown()
 
 
