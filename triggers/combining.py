@@ -11,21 +11,19 @@ from .base import BaseTrigger, check_arguments, check_jitter, check_version, put
 from .instants import from_micros
 from .interval import IntervalTrigger
 from .parts import (
-    MAX_LEAPS,
     CompositeTrigger,
-    Instants,
     checked_parts,
-    first_from,
     in_vain,
-    instants_of,
     on_whole_seconds,
     part_state,
     parts_from_state,
     same,
     shown,
+    source_of,
     zone_of,
 )
 from .progressions import WHOLE_SECONDS, Progression, meet, progression_of
+from .sources import Plain, Source, Steps
 
 __all__ = ["AndTrigger", "OrTrigger"]
 
@@ -39,7 +37,7 @@ class _Combination(CompositeTrigger):
     _word: ClassVar[str]
 
     triggers: tuple[BaseTrigger, ...]
-    _sources: tuple[Instants, ...]  # the parts as they are asked
+    _sources: tuple[Source, ...]  # the parts as they are asked
 
     def __init__(self, triggers: Iterable[BaseTrigger], jitter: float | None = None) -> None:
         self._fill(checked_parts(triggers, "triggers"), check_jitter(jitter), False)
@@ -58,8 +56,8 @@ class _Combination(CompositeTrigger):
     def _fill_from(self, other: Self, parts: tuple[BaseTrigger, ...]) -> None:
         self._fill(parts, other.jitter, True)
 
-    def _sources_of(self, triggers: tuple[BaseTrigger, ...]) -> Sequence[Instants]:
-        return list(map(instants_of, triggers))
+    def _sources_of(self, triggers: tuple[BaseTrigger, ...]) -> Sequence[Source]:
+        return list(map(source_of, triggers))
 
     def modified(self, **trigger_args: Any) -> Self:
         check_arguments(self, trigger_args)
@@ -104,25 +102,19 @@ class OrTrigger(_Combination):
 
     _word = "or"
 
-    def next_after(self, instant: int) -> int | None:
-        if not self._bound:
-            return self._bound_at(instant).next_after(instant)
-        return _earliest([source.next_after(instant) for source in self._sources])
+    def search_next(self, instant: int, steps: Steps) -> int | None:
+        return _earliest([source.next(instant, steps) for source in self._sources])
 
-    def _first_from(self, instant: int) -> int | None:
-        return _earliest([first_from(source, instant) for source in self._sources])
+    def search_first(self, instant: int, steps: Steps) -> int | None:
+        return _earliest([source.first(instant, steps) for source in self._sources])
 
-    def previous_before(self, instant: int) -> int | None:
-        if not self._bound:
-            return self._bound_at(instant).previous_before(instant)
-        last = [source.previous_before(instant) for source in self._sources]
+    def search_previous(self, instant: int, steps: Steps) -> int | None:
+        last = [source.previous(instant, steps) for source in self._sources]
         return max((fire for fire in last if fire is not None), default=None)
 
-    def count_between(self, after: int, until: int) -> int:
-        """As `InstantTrigger` has it. Times that several parts share are looked for by walking; the part that fires most often is never walked."""
-        if not self._bound:
-            return self._bound_at(after).count_between(after, until)
-        counted = [(source.count_between(after, until), source) for source in self._sources]
+    def _count(self, after: int, until: int) -> int:
+        # Times that several parts share are looked for by walking; the part that fires most often is never walked.
+        counted = [(source.count(after, until), source) for source in self._sources]
         counted = sorted((pair for pair in counted if pair[0]), key=lambda pair: pair[0], reverse=True)
         total = 0
         for i, (count, source) in enumerate(counted):
@@ -141,7 +133,7 @@ class AndTrigger(_Combination):
 
     Parts that can be shown never to fire together are refused with a ValueError that names them, when the trigger is made or, if the start of an
     interval is not settled before, bound: intervals whose steps never meet, and an interval off the whole second beside a cron trigger. Otherwise the
-    parts are asked in turn, each for its first fire time from the latest one that another has; a search that has asked `MAX_LEAPS` times in vain
+    parts are asked in turn, each for its first fire time from the latest one that another has; a search that has taken `MAX_LEAPS` steps in vain
     raises `NoFireTimeFoundError`.
 
     Fire times are given in the zone of the first part. *jitter*: see `BaseTrigger.jitter`; that of the parts has no effect. Without a part of
@@ -152,7 +144,7 @@ class AndTrigger(_Combination):
 
     _word = "and"
 
-    def _sources_of(self, triggers: tuple[BaseTrigger, ...]) -> Sequence[Instants]:
+    def _sources_of(self, triggers: tuple[BaseTrigger, ...]) -> Sequence[Source]:
         flat = list(_flattened(triggers))
         grids = [(part, grid) for part in flat if (grid := progression_of(part)) is not None]
         civil = next(filter(on_whole_seconds, flat), None)
@@ -160,7 +152,7 @@ class AndTrigger(_Combination):
         for part in flat:
             if progression_of(part) is None and not any(same(part, other) for other in others):
                 others.append(part)
-        sources = list(map(instants_of, others))
+        sources = list(map(source_of, others))
         if not grids:
             return sources
         # Every two meet, and so all of them do.
@@ -181,56 +173,46 @@ class AndTrigger(_Combination):
                 f"{' and '.join(_described(part) for part, _ in grids)} would first fire together at "
                 f"{shown(grid.first, zone)}, which is after the end, {shown(grid.last, zone)}: it would never fire"
             )
-        return [grid, *sources]
+        return [Plain(grid), *sources]
 
-    def next_after(self, instant: int) -> int | None:
-        if not self._bound:
-            return self._bound_at(instant).next_after(instant)
+    def search_next(self, instant: int, steps: Steps) -> int | None:
         sources = self._sources
-        at, agreed, n = instant + 1, 0, len(sources)
-        for leap in range(MAX_LEAPS):
+        at, agreed, n, i = instant + 1, 0, len(sources), 0
+        while steps.left > 0:
+            steps.left -= 1
             # `at` is a fire time of the last `agreed` parts that were asked.
-            fire = sources[leap % n].next_after(at - 1)
+            fire = sources[i].next(at - 1, steps)
             if fire is None:
                 return None
             agreed = agreed + 1 if fire == at else 1
             at = fire
             if agreed == n:
                 return at
+            i = (i + 1) % n
         raise self._in_vain(instant, at)
 
-    def _first_from(self, instant: int) -> int | None:
-        return self.next_after(instant - 1)
+    def search_first(self, instant: int, steps: Steps) -> int | None:
+        return self.search_next(instant - 1, steps)
 
-    def previous_before(self, instant: int) -> int | None:
-        if not self._bound:
-            return self._bound_at(instant).previous_before(instant)
-        self._check_way_back()
+    def search_previous(self, instant: int, steps: Steps) -> int | None:
         sources = self._sources
-        at, agreed, n = instant - 1, 0, len(sources)
-        for leap in range(MAX_LEAPS):
-            fire = sources[leap % n].previous_before(at + 1)
+        at, agreed, n, i = instant - 1, 0, len(sources), 0
+        while steps.left > 0:
+            steps.left -= 1
+            fire = sources[i].previous(at + 1, steps)
             if fire is None:
                 return None
             agreed = agreed + 1 if fire == at else 1
             at = fire
             if agreed == n:
                 return at
+            i = (i + 1) % n
         raise self._in_vain(instant, at)
 
-    def count_between(self, after: int, until: int) -> int:
-        """As `InstantTrigger` has it; if more is left of the parts than one grid, by walking from one fire time to the next."""
-        if not self._bound:
-            return self._bound_at(after).count_between(after, until)
+    def _count(self, after: int, until: int) -> int:
         if len(self._sources) == 1:
-            return self._sources[0].count_between(after, until)
-        self._check_way_back()
-        count = 0
-        fire = self.next_after(after)
-        while fire is not None and fire <= until:
-            count += 1
-            fire = self.next_after(fire)
-        return count
+            return self._sources[0].count(after, until)
+        return self._count_by_walking(after, until)
 
     def _on_whole_seconds(self) -> bool:
         return any(map(on_whole_seconds, self.triggers))
@@ -244,17 +226,20 @@ def _earliest(fires: list[int | None]) -> int | None:
     return min((fire for fire in fires if fire is not None), default=None)
 
 
-def _shared(source: Instants, others: list[Instants], after: int, until: int) -> int:
+def _shared(source: Source, others: list[Source], after: int, until: int) -> int:
     """How many of the times of *source* in (after, until] one of *others* has, too."""
-    if len(others) == 1 and isinstance(source, Progression) and isinstance(others[0], Progression):
-        met = meet(source, others[0])
-        return 0 if met is None else met.count_between(after, until)
+    grids = [part.instants for part in (source, *others) if isinstance(part, Plain)]
+    if len(others) == 1 and len(grids) == 2:
+        one, other = grids
+        if isinstance(one, Progression) and isinstance(other, Progression):
+            met = meet(one, other)
+            return 0 if met is None else met.count_between(after, until)
     shared, at = 0, after
     while others:
-        fire = source.next_after(at)
+        fire = source.next(at, Steps())
         if fire is None or fire > until:
             break
-        nearest = _earliest([other.next_after(fire - 1) for other in others])
+        nearest = _earliest([other.next(fire - 1, Steps()) for other in others])
         if nearest is None:
             break
         shared += nearest == fire

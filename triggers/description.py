@@ -22,7 +22,7 @@ from .instants import zone_name
 from .interval import IntervalTrigger
 from .parts import CompositeTrigger
 from .rrule import RRuleTrigger
-from .rule_words import rule_words
+from .rrule.words import rule_words
 
 __all__ = ["describe", "elapsed_words", "length_words", "shown", "wall_start"]
 

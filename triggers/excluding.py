@@ -7,25 +7,24 @@ from datetime import date, datetime, tzinfo
 from typing import Any, ClassVar, Self
 
 from .base import BaseTrigger, check_arguments, check_jitter, check_version, put
+from .civil import CivilTrigger
 from .combining import OrTrigger
 from .exclusions import Days, Exclusion, Moments, Range, Seconds, Times
 from .instants import from_micros, parse_date, to_micros
 from .parts import (
-    MAX_LEAPS,
     CompositeTrigger,
-    Instants,
     checked_parts,
-    first_from,
     in_vain,
-    instants_of,
     on_whole_seconds,
     part_from_state,
     part_state,
     parts_from_state,
     same,
+    source_of,
     zone_of,
 )
 from .progressions import meet, progression_of
+from .sources import Plain, Source, Steps
 
 __all__ = ["ExcludingTrigger"]
 
@@ -43,7 +42,7 @@ class ExcludingTrigger(CompositeTrigger):
     moment. A cron trigger for every second of some hours leaves out the hours: "every two hours, but not at weekends" is
     ``ExcludingTrigger(IntervalTrigger(hours=2), triggers=[CronTrigger(day_of_week="sat,sun", hour="*", minute="*", second="*")])``.
 
-    What is left out is passed over in leaps; after `MAX_LEAPS` of them a search raises `NoFireTimeFoundError`. A trigger of which certainly nothing is
+    What is left out is passed over in leaps; after `MAX_LEAPS` steps a search raises `NoFireTimeFoundError`. A trigger of which certainly nothing is
     left is refused with a ValueError, when it is made or bound. *jitter*: see `BaseTrigger.jitter`; that of the parts has no effect. Without a part
     of a user's own class the way back (`previous_before`, `count_between`) is there, too; with one it raises TypeError.
     """
@@ -56,7 +55,7 @@ class ExcludingTrigger(CompositeTrigger):
     triggers: tuple[BaseTrigger, ...]
     _days: tuple[int, ...]  # from 1970-01-01, sorted
     _moments: tuple[int, ...]  # instants, sorted
-    _source: Instants  # the trigger as it is asked
+    _source: Source  # the trigger as it is asked
     _exclusions: tuple[Exclusion, ...]
 
     def __init__(
@@ -96,7 +95,7 @@ class ExcludingTrigger(CompositeTrigger):
         put(self, "_days", days)
         put(self, "_moments", moments)
         self._set(jitter, bound, zone_of([trigger]))
-        put(self, "_source", instants_of(trigger))
+        put(self, "_source", source_of(trigger))
         exclusions: list[Exclusion] = [Days(days, self.timezone)] if days else []
         if moments:
             exclusions.append(Moments(moments))
@@ -105,60 +104,56 @@ class ExcludingTrigger(CompositeTrigger):
     def _fill_from(self, other: Self, parts: tuple[BaseTrigger, ...]) -> None:
         self._fill(parts[0], other._days, other._moments, parts[1:], other.jitter, True)
 
-    def next_after(self, instant: int) -> int | None:
-        if not self._bound:
-            return self._bound_at(instant).next_after(instant)
-        return self._search(instant, self._source.next_after(instant))
+    def search_next(self, instant: int, steps: Steps) -> int | None:
+        return self._free(self._source.next(instant, steps), steps)
 
-    def _first_from(self, instant: int) -> int | None:
-        return self._search(instant, first_from(self._source, instant))
+    def search_first(self, instant: int, steps: Steps) -> int | None:
+        return self._free(self._source.first(instant, steps), steps)
 
-    def _search(self, begin: int, fire: int | None) -> int | None:
+    def _free(self, fire: int | None, steps: Steps) -> int | None:
         """The first fire time from *fire* on that is not excluded."""
-        for _ in range(MAX_LEAPS):
+        begin = free = fire
+        while steps.left > 0:
             if fire is None:
                 return None
+            steps.left -= 1
             free = fire
             for exclusion in self._exclusions:
-                free = exclusion.free_from(free)
+                free = exclusion.free_from(free, steps)
             if free == fire:
                 return fire
-            fire = self._source.next_after(free - 1)
-        raise in_vain(self, "fire time that is not excluded", begin, free, _ADVICE)
+            fire = self._source.next(free - 1, steps)
+        raise self._in_vain(begin, free)
 
-    def previous_before(self, instant: int) -> int | None:
-        if not self._bound:
-            return self._bound_at(instant).previous_before(instant)
-        self._check_way_back()
+    def search_previous(self, instant: int, steps: Steps) -> int | None:
         free = instant - 1
-        for _ in range(MAX_LEAPS):
-            fire = self._source.previous_before(free + 1)
+        while steps.left > 0:
+            fire = self._source.previous(free + 1, steps)
             if fire is None:
                 return None
+            steps.left -= 1
             free = fire
             for exclusion in self._exclusions:
-                free = exclusion.free_until(free)
+                free = exclusion.free_until(free, steps)
             if free == fire:
                 return fire
-        raise in_vain(self, "fire time that is not excluded", free, instant, _ADVICE)
+        raise self._in_vain(instant, free)
 
-    def count_between(self, after: int, until: int) -> int:
-        """As `InstantTrigger` has it. Days are counted between; what *triggers* leave out can only be walked."""
-        if not self._bound:
-            return self._bound_at(after).count_between(after, until)
-        self._check_way_back()
+    def _in_vain(self, begin: int | None, reached: int | None) -> ValueError:
+        assert begin is not None
+        assert reached is not None  # else the search had ended
+        advice = "Check that the trigger has fire times that are not excluded"
+        return in_vain(self, "fire time that is not excluded", begin, reached, advice)
+
+    def _count(self, after: int, until: int) -> int:
+        # Days are counted between; what triggers leave out can only be walked.
         if self.triggers:
-            count = 0
-            fire = self.next_after(after)
-            while fire is not None and fire <= until:
-                count += 1
-                fire = self.next_after(fire)
-            return count
+            return self._count_by_walking(after, until)
         days = Days(self._days, self.timezone)
-        count = sum(self._source.count_between(*stretch) for stretch in days.stretches(after, until))
+        count = sum(self._source.count(*stretch) for stretch in days.stretches(after, until))
         for moment in self._moments:
-            if after < moment <= until and days.free_from(moment) == moment:
-                count -= self._source.next_after(moment - 1) == moment
+            if after < moment <= until and not days.excludes(moment):
+                count -= self._source.count(moment - 1, moment)
         return count
 
     def _on_whole_seconds(self) -> bool:
@@ -225,9 +220,6 @@ class ExcludingTrigger(CompositeTrigger):
         return f"<{type(self).__name__} ({', '.join(parts)})>"
 
 
-_ADVICE = "Check that the trigger has fire times that are not excluded"
-
-
 def _read(dates: object, zone: tzinfo) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The days (from 1970-01-01) and the instants that were given for *dates*, each sorted."""
     if isinstance(dates, str | date) or not isinstance(dates, Iterable):
@@ -267,9 +259,11 @@ def _exclusions_by(triggers: Iterable[BaseTrigger], trigger: BaseTrigger) -> lis
             if met is not None and met.step == grid.step:
                 exclusions.append(Range(met))
             elif met is not None:
-                exclusions.append(Times(met))
+                exclusions.append(Times(Plain(met)))
         elif on_whole_seconds(excluded):
-            exclusions.append(Seconds(instants_of(excluded)))
+            exclusions.append(
+                Seconds(source_of(excluded), excluded if isinstance(excluded, CivilTrigger) else None)
+            )
         else:
-            exclusions.append(Times(instants_of(excluded)))
+            exclusions.append(Times(source_of(excluded)))
     return exclusions

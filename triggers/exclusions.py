@@ -14,8 +14,8 @@ from typing import Protocol
 from .civil import CivilTrigger
 from .instants import FIRST_INSTANT, LAST_INSTANT
 from .offsets import offsets_of
-from .parts import Instants
 from .progressions import Progression
+from .sources import Source, Steps
 
 __all__ = ["Days", "Exclusion", "Moments", "Range", "Seconds", "Times"]
 
@@ -26,10 +26,10 @@ _DAY = 86_400
 class Exclusion(Protocol):
     """A set of instants that are left out."""
 
-    def free_from(self, instant: int) -> int:
+    def free_from(self, instant: int, steps: Steps) -> int:
         """*instant* if it is not excluded; else a later one before which all are excluded or at which nothing can fire."""
 
-    def free_until(self, instant: int) -> int:
+    def free_until(self, instant: int, steps: Steps) -> int:
         """The same backwards."""
 
 
@@ -55,7 +55,13 @@ class Days:
             day: (begin, end) for begin, end in zip(begins, ends, strict=True) for day in range(begin, end)
         }
 
-    def free_from(self, instant: int) -> int:
+    def free_from(self, instant: int, steps: Steps) -> int:
+        return self._free(instant)
+
+    def excludes(self, instant: int) -> bool:
+        return self._free(instant) != instant
+
+    def _free(self, instant: int) -> int:
         second = instant // _SECOND
         while True:
             span = self._offsets.at(second)
@@ -65,7 +71,7 @@ class Days:
             # A change of the clock may come first, and show another day, or the same one once more.
             second = min(run[1] * _DAY - span.offset, span.end)
 
-    def free_until(self, instant: int) -> int:
+    def free_until(self, instant: int, steps: Steps) -> int:
         second = instant // _SECOND
         while True:
             span = self._offsets.at(second)
@@ -76,13 +82,13 @@ class Days:
 
     def stretches(self, after: int, until: int) -> Iterator[tuple[int, int]]:
         """The stretches of days in between, as what is later than the one instant and not later than the other."""
-        begin = self.free_from(after + 1)
+        begin = self._free(after + 1)
         while begin <= until:
             end = self._next_excluded(begin)
             yield begin - 1, min(end - 1, until)
             if end > until:
                 break
-            begin = self.free_from(end)
+            begin = self._free(end)
 
     def _next_excluded(self, instant: int) -> int:
         """The first instant not before *instant* that is excluded; far beyond the calendar if none is."""
@@ -110,10 +116,10 @@ class Moments:
     def __init__(self, instants: tuple[int, ...]) -> None:
         self._instants = frozenset(instants)
 
-    def free_from(self, instant: int) -> int:
+    def free_from(self, instant: int, steps: Steps) -> int:
         return instant + 1 if instant in self._instants else instant
 
-    def free_until(self, instant: int) -> int:
+    def free_until(self, instant: int, steps: Steps) -> int:
         return instant - 1 if instant in self._instants else instant
 
 
@@ -126,10 +132,10 @@ class Range:
         self._first = covered.first
         self._last = covered.last
 
-    def free_from(self, instant: int) -> int:
+    def free_from(self, instant: int, steps: Steps) -> int:
         return self._last + 1 if self._first <= instant <= self._last else instant
 
-    def free_until(self, instant: int) -> int:
+    def free_until(self, instant: int, steps: Steps) -> int:
         return self._first - 1 if self._first <= instant <= self._last else instant
 
 
@@ -138,39 +144,38 @@ class Times:
 
     __slots__ = ("_source",)
 
-    def __init__(self, source: Instants) -> None:
+    def __init__(self, source: Source) -> None:
         self._source = source
 
-    def free_from(self, instant: int) -> int:
-        return instant + 1 if self._source.next_after(instant - 1) == instant else instant
+    def free_from(self, instant: int, steps: Steps) -> int:
+        return instant + 1 if self._source.next(instant - 1, steps) == instant else instant
 
-    def free_until(self, instant: int) -> int:
-        return instant - 1 if self._source.next_after(instant - 1) == instant else instant
+    def free_until(self, instant: int, steps: Steps) -> int:
+        return instant - 1 if self._source.previous(instant + 1, steps) == instant else instant
 
 
 class Seconds:
     """The whole seconds in which a trigger fires that fires on whole seconds only, such as a cron trigger."""
 
-    __slots__ = ("_trigger",)
+    __slots__ = ("_civil", "_source")
 
-    def __init__(self, trigger: Instants) -> None:
-        self._trigger = trigger
+    def __init__(self, source: Source, civil: CivilTrigger | None) -> None:
+        """*civil* is the trigger itself, if it can tell where a run of seconds ends."""
+        self._source = source
+        self._civil = civil
 
-    def free_from(self, instant: int) -> int:
+    def free_from(self, instant: int, steps: Steps) -> int:
         second = instant - instant % _SECOND
-        if self._trigger.next_after(second - 1) != second:
+        if self._source.next(second - 1, steps) != second:
             return instant
-        if isinstance(self._trigger, CivilTrigger):
-            return max(second + _SECOND, self._trigger.silent_from(second))
-        return second + _SECOND
+        after = second + _SECOND
+        return after if self._civil is None else max(after, self._civil.silent_from(second))
 
-    def free_until(self, instant: int) -> int:
+    def free_until(self, instant: int, steps: Steps) -> int:
         second = instant - instant % _SECOND
-        if self._trigger.next_after(second - 1) != second:
+        if self._source.previous(second + 1, steps) != second:
             return instant
-        if isinstance(self._trigger, CivilTrigger):
-            second = _first_of_run(self._trigger, second)
-        return second - 1
+        return (second if self._civil is None else _first_of_run(self._civil, second)) - 1
 
 
 def _first_of_run(trigger: CivilTrigger, last: int) -> int:

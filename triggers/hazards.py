@@ -25,7 +25,7 @@ from .interval import IntervalTrigger
 from .offsets import Span, ZoneOffsets, offsets_of
 from .parts import CompositeTrigger
 from .rrule import RRuleTrigger
-from .rule_words import named_days
+from .rrule.words import named_days
 
 __all__ = ["hazards"]
 

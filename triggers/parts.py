@@ -7,99 +7,24 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, tzinfo
 from functools import cache
 from importlib import import_module
-from typing import Any, Final, Protocol, Self, cast
+from typing import Any, Final, Self, cast
 
 from .base import BaseTrigger, InstantTrigger, NoFireTimeFoundError, put
 from .civil import CivilTrigger
 from .instants import FIRST_INSTANT, LAST_INSTANT, as_zone, format_instant, from_micros, to_micros
 from .progressions import progression_of
+from .sources import MAX_LEAPS, Nested, Plain, Source, Steps, Walked, one_way
 
-__all__ = ["MAX_LEAPS", "CompositeTrigger", "Instants"]
-
-MAX_LEAPS: Final = 100_000
-"""A search through several triggers asks them at most so often before it gives up: some tenth of a second for triggers of ours."""
+__all__ = ["CompositeTrigger"]
 
 
-class Instants(Protocol):
-    """A set of instants, as `InstantTrigger` and `Progression` have it."""
-
-    def next_after(self, instant: int) -> int | None: ...
-
-    def previous_before(self, instant: int) -> int | None: ...
-
-    def count_between(self, after: int, until: int) -> int: ...
-
-
-class Walked:
-    """A user's trigger asked by instants. It knows only its next fire time after a previous one, so there is no way back."""
-
-    __slots__ = ("_trigger", "_zone")
-
-    def __init__(self, trigger: BaseTrigger) -> None:
-        self._trigger = trigger
-        zone = getattr(trigger, "timezone", None)
-        # A user's trigger may keep anything by that name: the name of a zone, say.
-        self._zone = zone if isinstance(zone, tzinfo) else UTC
-
-    def next_after(self, instant: int) -> int | None:
-        """Asks with *instant* as the previous fire time and the present. Raises ValueError for an answer that is no fire time."""
-        if instant >= LAST_INSTANT:
-            return None
-        previous = from_micros(max(instant, FIRST_INSTANT), self._zone)
-        answer = self._ask(previous, previous)
-        if answer is not None and answer <= instant:
-            raise ValueError(
-                f"{type(self._trigger).__name__}.get_next_fire_time() must return a time later than the previous fire time, "
-                f"got {from_micros(answer, self._zone)} after {previous}"
-            )
-        return answer
-
-    def first_from(self, instant: int) -> int | None:
-        """The first fire time not before *instant*, asked for without a previous one."""
-        answer = self._ask(None, from_micros(min(max(instant, FIRST_INSTANT), LAST_INSTANT), self._zone))
-        # A single date answers with itself, past or not; that is no time of the combination.
-        return answer if answer is None or answer >= instant else self.next_after(instant - 1)
-
-    def previous_before(self, instant: int) -> int | None:
-        raise one_way(self._trigger)
-
-    def count_between(self, after: int, until: int) -> int:
-        raise one_way(self._trigger)
-
-    def _ask(self, previous: datetime | None, now: datetime) -> int | None:
-        answer = self._trigger.get_next_fire_time(previous, now)
-        if answer is None:
-            return None
-        if not isinstance(answer, datetime) or answer.tzinfo is None:
-            raise ValueError(
-                f"{type(self._trigger).__name__}.get_next_fire_time() must return None or a datetime with a timezone, got {answer!r}"
-            )
-        instant = to_micros(answer)
-        return instant if instant <= LAST_INSTANT else None
-
-
-def one_way(part: BaseTrigger) -> TypeError:
-    """The error of a question that only triggers of ours can answer."""
-    return TypeError(
-        f"{part} is of a class of your own, {type(part).__name__}, which can only be asked for its next fire time: there is no "
-        "previous_before() and no count_between() with such a part"
-    )
-
-
-def instants_of(part: BaseTrigger) -> Instants:
-    """The quickest way to ask *part*."""
+def source_of(part: BaseTrigger) -> Source:
+    """*part* as it is asked."""
     if alias_of(part) is None:
         return Walked(part)
-    return progression_of(part) or cast(InstantTrigger, part)
-
-
-def first_from(source: Instants, instant: int) -> int | None:
-    """The first one of *source* that is not before *instant*."""
-    if isinstance(source, Walked):
-        return source.first_from(instant)
-    if isinstance(source, CompositeTrigger):
-        return source._first_from(instant)
-    return source.next_after(instant - 1)
+    if isinstance(part, CompositeTrigger):
+        return Nested(part)
+    return Plain(progression_of(part) or cast(InstantTrigger, part))
 
 
 class CompositeTrigger(InstantTrigger):
@@ -163,8 +88,45 @@ class CompositeTrigger(InstantTrigger):
         return again
 
     @abstractmethod
-    def _first_from(self, instant: int) -> int | None:
-        """The first fire time not before *instant*."""
+    def search_next(self, instant: int, steps: Steps) -> int | None:
+        """`next_after` within the steps of a search. Like the other three, it may only be called once it is bound."""
+
+    @abstractmethod
+    def search_first(self, instant: int, steps: Steps) -> int | None:
+        """The first fire time not before *instant*, for a job that has not fired yet."""
+
+    @abstractmethod
+    def search_previous(self, instant: int, steps: Steps) -> int | None:
+        """`previous_before` within the steps of a search."""
+
+    @abstractmethod
+    def _count(self, after: int, until: int) -> int:
+        """`count_between`."""
+
+    def next_after(self, instant: int) -> int | None:
+        """As `InstantTrigger` has it. Raises `NoFireTimeFoundError` if it is not found within `MAX_LEAPS` steps."""
+        bound = self if self._bound else self._bound_at(instant)
+        return bound.search_next(instant, Steps())
+
+    def previous_before(self, instant: int) -> int | None:
+        """As `InstantTrigger` has it. Raises TypeError with a part of a user's own class, `NoFireTimeFoundError` as `next_after`."""
+        bound = self if self._bound else self._bound_at(instant)
+        bound._check_way_back()
+        return bound.search_previous(instant, Steps())
+
+    def count_between(self, after: int, until: int) -> int:
+        """As `InstantTrigger` has it, though what parts share has to be walked. Raises as `previous_before`."""
+        bound = self if self._bound else self._bound_at(after)
+        bound._check_way_back()
+        return bound._count(after, until)
+
+    def _count_by_walking(self, after: int, until: int) -> int:
+        count = 0
+        fire = self.next_after(after)
+        while fire is not None and fire <= until:
+            count += 1
+            fire = self.next_after(fire)
+        return count
 
     def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
         """As `InstantTrigger` has it. Before it is bound, it binds itself to the moment that it is asked about."""
@@ -174,18 +136,18 @@ class CompositeTrigger(InstantTrigger):
         if previous_fire_time is not None:
             instant = self.next_after(to_micros(previous_fire_time))
         else:
-            instant = self._first_from(to_micros(now))
+            instant = self.search_first(to_micros(now), Steps())
         return None if instant is None else from_micros(instant, self.timezone)
 
 
 def in_vain(
     trigger: CompositeTrigger, sought: str, begin: int, reached: int, advice: str
 ) -> NoFireTimeFoundError:
-    """The error of a search, one way or the other, that has asked `MAX_LEAPS` times."""
+    """The error of a search, one way or the other, that has taken `MAX_LEAPS` steps."""
     begin, reached = sorted([begin, reached])
     return NoFireTimeFoundError(
         f"{trigger}: found no {sought} between {shown(begin, trigger.timezone)} and {shown(reached, trigger.timezone)}, "
-        f"after asking its parts {MAX_LEAPS:,} times. {advice}"
+        f"after {MAX_LEAPS:,} steps. {advice}"
     )
 
 

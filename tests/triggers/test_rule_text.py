@@ -7,7 +7,7 @@ from datetime import UTC
 from zoneinfo import ZoneInfo
 
 import pytest
-from mainspring.triggers.rule_text import DAILY, MONTHLY, YEARLY, Moment, read_rule
+from mainspring.triggers.rrule.text import DAILY, MONTHLY, YEARLY, Moment, read_rule
 
 from tests.triggers.rules import at, wall
 

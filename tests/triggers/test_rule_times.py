@@ -14,10 +14,10 @@ from dateutil.rrule import rrulestr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mainspring.triggers import NoFireTimeFoundError
-from mainspring.triggers.day_times import DayTimes
-from mainspring.triggers.rule_sets import RuleSet
-from mainspring.triggers.rule_text import read_rule
-from mainspring.triggers.rule_times import Rule
+from mainspring.triggers.rrule.day_times import DayTimes
+from mainspring.triggers.rrule.rule import Rule
+from mainspring.triggers.rrule.sets import RuleSet
+from mainspring.triggers.rrule.text import read_rule
 
 from tests.triggers.rules import LIMIT, at, expand, rules, wall
 

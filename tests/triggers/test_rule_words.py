@@ -7,8 +7,8 @@ from datetime import datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mainspring.triggers.rule_text import read_rule
-from mainspring.triggers.rule_words import rule_words
+from mainspring.triggers.rrule.text import read_rule
+from mainspring.triggers.rrule.words import rule_words
 
 _START = datetime(2026, 1, 5, 9, 0)  # noqa: DTZ001  (a wall time; a Monday)
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
 from typing import NamedTuple
 
-from .zones import as_zone
+from ..zones import as_zone
 
 __all__ = [
     "DAILY",

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import product
 
-from .cron.fields import DayRule
-from .cron.phrases import (
+from ..cron.fields import DayRule
+from ..cron.phrases import (
     MONTH_NAMES,
     WEEKDAY_NAMES,
     clock_time,
@@ -17,9 +17,9 @@ from .cron.phrases import (
     ordinal,
     weekday_words,
 )
-from .cron.words import day_rule_words
-from .rule_text import DAILY, MONTHLY, WEEKLY, YEARLY, Moment, Parts, RuleText
-from .zones import zone_name
+from ..cron.words import day_rule_words
+from ..zones import zone_name
+from .text import DAILY, MONTHLY, WEEKLY, YEARLY, Moment, Parts, RuleText
 
 __all__ = ["named_days", "rule_words"]
 

@@ -7,7 +7,7 @@ from datetime import date
 from functools import lru_cache
 from itertools import pairwise
 
-from .rule_text import MONTHLY, YEARLY, Parts
+from .text import MONTHLY, YEARLY, Parts
 
 __all__ = ["FIRST_DAY", "LAST_DAY", "CalendarDays", "month_begins", "year_begin", "year_of"]
 

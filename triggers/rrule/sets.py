@@ -6,9 +6,9 @@ import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
-from .base import NoFireTimeFoundError
+from ..base import NoFireTimeFoundError
 from .day_times import DAY, NO_DAY, DayTimes
-from .rule_times import Rule
+from .rule import Rule
 
 __all__ = ["RuleSet"]
 

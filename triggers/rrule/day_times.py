@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
-from .rule_days import LAST_DAY
+from .days import LAST_DAY
 
 __all__ = ["DAY", "NO_DAY", "DayTimes", "index_from"]
 

@@ -8,15 +8,15 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import Any, ClassVar, Self
 
-from .base import check_arguments, check_jitter, check_version, put, state_integer
-from .civil import CivilTrigger, Gap, Overlap, as_gap, as_overlap
+from ..base import check_arguments, check_jitter, check_version, put, state_integer
+from ..civil import CivilTrigger, Gap, Overlap, as_gap, as_overlap
+from ..instants import LAST_INSTANT, format_instant, from_micros, optional_instant, parse_date, to_micros
+from ..offsets import offsets_of
+from ..zones import as_zone, zone_name
 from .day_times import DayTimes
-from .instants import LAST_INSTANT, format_instant, from_micros, optional_instant, parse_date, to_micros
-from .offsets import offsets_of
-from .rule_sets import RuleSet
-from .rule_text import Moment, Parts, RuleText, read_rule, to_wall
-from .rule_times import Rule
-from .zones import as_zone, zone_name
+from .rule import Rule
+from .sets import RuleSet
+from .text import Moment, Parts, RuleText, read_rule, to_wall
 
 __all__ = ["RRuleTrigger"]
 

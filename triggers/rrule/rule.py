@@ -3,7 +3,7 @@
 A rule repeats in periods (years, months, …, seconds), every INTERVAL-th of them counted from the one in which DTSTART lies; which of them a date is in is
 arithmetic, so any date can be asked about at once. A rule is taken apart into days and times of day:
 
-    days    those of the calendar on which the BY… parts agree (`rule_days.py`), in periods that count; a year of them at a time
+    days    those of the calendar on which the BY… parts agree (`days.py`), in periods that count; a year of them at a time
     times   the seconds of such a day. From DAILY on upwards they are the same on all days, unless BYSETPOS picks some of a period. Below, periods are a
             grid of hours, minutes or seconds, and a day's times depend on nothing but where the grid's first point in it lies.
 
@@ -20,8 +20,8 @@ from itertools import groupby
 from math import gcd
 
 from .day_times import DAY, NO_DAY, DayTimes, index_from
-from .rule_days import FIRST_DAY, LAST_DAY, CalendarDays, month_begins, year_begin, year_of
-from .rule_text import DAILY, HOURLY, MINUTELY, MONTHLY, SECONDLY, WEEKLY, YEARLY, Parts
+from .days import FIRST_DAY, LAST_DAY, CalendarDays, month_begins, year_begin, year_of
+from .text import DAILY, HOURLY, MINUTELY, MONTHLY, SECONDLY, WEEKLY, YEARLY, Parts
 
 __all__ = ["Rule"]
 
