@@ -17,7 +17,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -172,11 +171,7 @@ def number(value: float) -> str:
 
 
 def main() -> int:
-    # Recurrence rules are measured where the trigger for them is there.
-    cases = [
-        case for case in CASES if DATEUTIL not in case.libraries or find_spec("mainspring.triggers.rrule")
-    ]
-    names = [case.name for case in cases]
+    names = [case.name for case in CASES]
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument(
         "--cases", nargs="+", choices=names, default=names, metavar="CASE", help=", ".join(names)
@@ -194,7 +189,7 @@ def main() -> int:
         f"median of {rounds} (least – greatest), the libraries alternating\n"
     )
     agree = compare(AGREEMENT[options.quick])
-    for case in cases:
+    for case in CASES:
         if case.name in options.cases:
             for zone in case.zones:
                 run(case, zone, rounds, quick=options.quick)

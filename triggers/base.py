@@ -175,6 +175,13 @@ class InstantTrigger(BaseTrigger):
         raise AttributeError(f"cannot delete {name!r} of {type(self).__name__}: a trigger never changes")
 
 
+def keep_own_attributes(source: InstantTrigger, target: InstantTrigger) -> None:
+    """Give *target*, which was made from *source*, the attributes that a subclass of somebody's keeps beside ours."""
+    own = getattr(source, "__dict__", None)
+    if own:
+        target.__dict__.update(own)
+
+
 #: How the triggers fill their own slots, past the `__setattr__` that refuses everybody else.
 put = object.__setattr__
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import date, datetime, time, tzinfo
 from typing import Any, ClassVar, Self
 
-from .base import check_arguments, check_jitter, check_version, put
+from .base import check_arguments, check_jitter, check_version, keep_own_attributes, put
 from .calendargrid import CalendarGrid
 from .civil import CivilTrigger
 from .instants import FIRST_INSTANT, LAST_INSTANT, as_zone, from_micros, parse_date, to_micros, zone_name
@@ -236,9 +236,7 @@ class CalendarIntervalTrigger(CivilTrigger):
         started._fill(
             self._steps, self._time, start, self._end_day, True, self.timezone, policies, self.jitter
         )
-        if type(self) is not CalendarIntervalTrigger:
-            # A subclass of somebody's may keep attributes of its own.
-            getattr(started, "__dict__", {}).update(getattr(self, "__dict__", {}))
+        keep_own_attributes(self, started)
         return started
 
     def _identity(self) -> tuple[object, ...]:
@@ -247,14 +245,6 @@ class CalendarIntervalTrigger(CivilTrigger):
         steps = 12 * years + months, 7 * weeks + days
         zone = zone_name(self.timezone)
         return (steps, self._time, start, self._end_day, zone, self.jitter, self._gap, self._overlap)
-
-    def _unusual_policies(self) -> dict[str, str]:
-        found: dict[str, str] = {}
-        if self._gap is not Gap.AFTER:
-            found["gap"] = self._gap.value
-        if self._overlap is not Overlap.FIRST:
-            found["overlap"] = self._overlap.value
-        return found
 
     def __str__(self) -> str:
         given = [(step, name) for step, name in zip(self._steps, _STEP_NAMES, strict=True) if step]

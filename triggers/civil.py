@@ -78,6 +78,15 @@ class CivilTrigger(InstantTrigger):
         """Which of the two, of a time that the clock shows twice."""
         return self._overlap
 
+    def _unusual_policies(self) -> dict[str, str]:
+        """The policies that are not those of a fixed time, by the names of the arguments: what a state and a `repr` have to say of them."""
+        found: dict[str, str] = {}
+        if self._gap is not Gap.AFTER:
+            found["gap"] = self._gap.value
+        if self._overlap is not Overlap.FIRST:
+            found["overlap"] = self._overlap.value
+        return found
+
     def next_after(self, instant: int) -> int | None:
         if instant < self._start:
             instant = self._start - 1

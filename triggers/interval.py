@@ -7,7 +7,15 @@ from datetime import date, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import Any, ClassVar, Self
 
-from .base import InstantTrigger, check_arguments, check_jitter, check_version, put, state_integer
+from .base import (
+    InstantTrigger,
+    check_arguments,
+    check_jitter,
+    check_version,
+    keep_own_attributes,
+    put,
+    state_integer,
+)
 from .instants import (
     LAST_INSTANT,
     as_zone,
@@ -219,9 +227,7 @@ class IntervalTrigger(InstantTrigger):
         put(started, "_calm", None)
         put(started, "timezone", self.timezone)
         put(started, "jitter", self.jitter)
-        if type(self) is not IntervalTrigger:
-            # A subclass of somebody's may keep attributes of its own.
-            getattr(started, "__dict__", {}).update(getattr(self, "__dict__", {}))
+        keep_own_attributes(self, started)
         return started
 
     def _identity(self) -> tuple[object, ...]:

@@ -9,7 +9,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any, Final, Self, cast
 
-from .base import BaseTrigger, InstantTrigger, NoFireTimeFoundError, put
+from .base import BaseTrigger, InstantTrigger, NoFireTimeFoundError, keep_own_attributes, put
 from .civil import CivilTrigger
 from .instants import FIRST_INSTANT, LAST_INSTANT, as_zone, format_instant, from_micros, to_micros
 from .progressions import progression_of
@@ -82,9 +82,7 @@ class CompositeTrigger(InstantTrigger):
     def _with_parts(self, parts: Iterable[BaseTrigger]) -> Self:
         again = object.__new__(type(self))
         again._fill_from(self, checked_parts(parts, "parts"))
-        if alias_of(self) is None:
-            # A subclass of somebody's may keep attributes of its own.
-            getattr(again, "__dict__", {}).update(getattr(self, "__dict__", {}))
+        keep_own_attributes(self, again)
         return again
 
     @abstractmethod

@@ -7,7 +7,7 @@ from datetime import date, datetime, tzinfo
 from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple, Self
 
-from ..base import check_arguments, check_jitter, check_version, put, state_integer
+from ..base import check_arguments, check_jitter, check_version, keep_own_attributes, put, state_integer
 from ..civil import CivilTrigger
 from ..instants import FIRST_INSTANT, LAST_INSTANT, as_zone, format_instant, optional_instant, zone_name
 from ..policies import Gap, Overlap, as_gap, as_overlap
@@ -120,9 +120,7 @@ class CronTrigger(CivilTrigger):
         if not self._compiled.hashed or self._seed is not None:
             return self
         bound = self.from_state(self.get_state())
-        if type(self) is not CronTrigger:
-            # A subclass of somebody's may keep attributes of its own.
-            getattr(bound, "__dict__", {}).update(getattr(self, "__dict__", {}))
+        keep_own_attributes(self, bound)
         bound._seed_with(job_seed(job_id))
         return bound
 

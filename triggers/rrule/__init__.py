@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import Any, ClassVar, Self
 
-from ..base import check_arguments, check_jitter, check_version, put, state_integer
+from ..base import check_arguments, check_jitter, check_version, keep_own_attributes, put, state_integer
 from ..civil import CivilTrigger, Gap, Overlap, as_gap, as_overlap
 from ..instants import LAST_INSTANT, format_instant, from_micros, optional_instant, parse_date, to_micros
 from ..offsets import offsets_of
@@ -225,23 +225,13 @@ class RRuleTrigger(CivilTrigger):
         started = object.__new__(type(self))
         policies = self._gap, self._overlap
         started._fill(self._read, start, True, self._last, self.timezone, policies, self.jitter)
-        if type(self) is not RRuleTrigger:
-            # A subclass of somebody's may keep attributes of its own.
-            getattr(started, "__dict__", {}).update(getattr(self, "__dict__", {}))
+        keep_own_attributes(self, started)
         return started
 
     def _identity(self) -> tuple[object, ...]:
         start = None if self._settled else self._start_wall
         zone = zone_name(self.timezone)
         return (self.rule, start, self._last, zone, self.jitter, self._gap, self._overlap)
-
-    def _unusual_policies(self) -> dict[str, str]:
-        found: dict[str, str] = {}
-        if self._gap is not Gap.AFTER:
-            found["gap"] = self._gap.value
-        if self._overlap is not Overlap.FIRST:
-            found["overlap"] = self._overlap.value
-        return found
 
     def __str__(self) -> str:
         return f"rrule[{' '.join(self.rule.splitlines())}]"
