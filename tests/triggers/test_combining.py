@@ -15,9 +15,11 @@ from mainspring.triggers import (
     NoFireTimeFoundError,
 )
 from mainspring.triggers.combining import AndTrigger, OrTrigger
+from mainspring.triggers.excluding import ExcludingTrigger
+from mainspring.triggers.exclusions import Times
 from mainspring.triggers.instants import LAST_INSTANT, from_micros, to_micros
-from mainspring.triggers.parts import MAX_LEAPS
 from mainspring.triggers.progressions import Progression, meet
+from mainspring.triggers.sources import MAX_LEAPS, Plain
 
 from tests.triggers.composites import (
     ANCHOR,
@@ -139,17 +141,49 @@ class Counting:
         self.asked += 1
         return instant - 1 - (instant - 1 - self.phase) % 1_000_000
 
+    def count_between(self, after: int, until: int) -> int:
+        return (until - self.phase) // 1_000_000 - (after - self.phase) // 1_000_000
+
 
 def test_a_search_in_vain_ends_at_its_bound() -> None:
     trigger = AndTrigger([CronTrigger(hour=4, timezone=UTC), CronTrigger(hour=5, timezone=UTC)])
     one, other = Counting(0), Counting(500_000)
-    object.__setattr__(trigger, "_sources", (one, other))
-    reason = "between .*2026-03-01 12:00:00 UTC.*, after asking its parts 100,000 times.*ExcludingTrigger"
+    object.__setattr__(trigger, "_sources", (Plain(one), Plain(other)))
+    reason = "between .*2026-03-01 12:00:00 UTC.*, after 100,000 steps.*ExcludingTrigger"
     for ask in (trigger.next_after, trigger.previous_before):
         one.asked = other.asked = 0
         with pytest.raises(NoFireTimeFoundError, match=reason):
             ask(to_micros(NOW))
         assert one.asked + other.asked == MAX_LEAPS
+
+
+def test_triggers_inside_of_triggers_are_bounded_as_one() -> None:
+    """Each alone would find something within its bound; what they take counts together."""
+    inner = AndTrigger([CronTrigger(hour=4, timezone=UTC), CronTrigger(hour="4,5", timezone=UTC)])
+    one, other, gone = Counting(0), Counting(0), Counting(0)
+    object.__setattr__(inner, "_sources", (Plain(one), Plain(other)))
+    outer = ExcludingTrigger(OrTrigger([inner]))
+    object.__setattr__(outer, "_exclusions", (Times(Plain(gone)),))
+    for ask in (outer.next_after, outer.previous_before):
+        one.asked = other.asked = gone.asked = 0
+        with pytest.raises(NoFireTimeFoundError, match="after 100,000 steps"):
+            ask(to_micros(NOW))
+        assert one.asked + other.asked + gone.asked <= MAX_LEAPS + 1
+
+
+def test_a_distant_fire_time_of_a_part_is_searched_for_once() -> None:
+    """The 29th of February that is a Monday, beside an interval of a minute: not searched for again at each minute."""
+    rare = AndTrigger(
+        [CronTrigger(month=2, day=29, timezone=UTC), CronTrigger(day_of_week="mon", timezone=UTC)]
+    )
+    asked = Counting(0)
+    object.__setattr__(rare, "_sources", (Plain(asked), *rare._sources))
+    for trigger in (OrTrigger([every(60), rare]), ExcludingTrigger(every(60), triggers=[rare])):
+        fires_between(trigger, NOW, NOW + timedelta(days=3))
+        once, asked.asked = asked.asked, 0
+        fires_between(trigger, NOW, NOW + timedelta(hours=1))
+        assert once < 100
+        assert asked.asked < 100
 
 
 def test_two_cron_triggers_that_never_agree_end_in_the_error() -> None:

@@ -30,7 +30,7 @@ from mainspring.triggers.combining import AndTrigger, OrTrigger
 from mainspring.triggers.excluding import ExcludingTrigger
 from mainspring.triggers.exclusions import Days
 from mainspring.triggers.instants import to_micros
-from mainspring.triggers.parts import MAX_LEAPS
+from mainspring.triggers.sources import MAX_LEAPS, Plain
 
 from tests.triggers.composites import (
     ANCHOR,
@@ -234,7 +234,7 @@ def test_years_of_holidays_cost_a_few_steps() -> None:
     days = [date(2026, 1, 1) + timedelta(days=n) for n in range(10_000)]
     trigger = ExcludingTrigger(every(1), days)
     asked = Asked(every(1))
-    object.__setattr__(trigger, "_source", asked)
+    object.__setattr__(trigger, "_source", Plain(asked))
     free = to_micros(datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=10_000))
     assert trigger.next_after(to_micros(NOW)) == free
     assert trigger.previous_before(free) is None
@@ -247,7 +247,7 @@ def test_nothing_left_ends_at_the_bound() -> None:
         CronTrigger(hour=4, timezone=UTC), triggers=[CronTrigger(hour="4,5", timezone=UTC)]
     )
     asked = Asked(CronTrigger(hour=4, timezone=UTC))
-    object.__setattr__(trigger, "_source", asked)
+    object.__setattr__(trigger, "_source", Plain(asked))
     for ask in (trigger.next_after, trigger.previous_before):
         asked.asked = 0
         with pytest.raises(
