@@ -36,6 +36,15 @@ EXPECTED = {
         r"2026-03-27 11:20:00\+00:00",
         r"2026-01-01 00:00:04\+00:00",
     ],
+    "seeing_schedules": [
+        "every day at 02:30, Europe/Vienna",
+        "beware: 02:30 does not exist on 2027-03-28 in Europe/Vienna: runs at 03:00",
+        "at 12:00 on the 2nd Friday of the month",
+        "beware: there is no day 31 in 2027-02",
+        r"2027-01-28 17:00:00\+01:00",
+        r"2027-01-05 09:00:00\+01:00",
+        r"2027-01-07 09:00:00\+01:00",
+    ],
     "virtual_year": [
         "2027-01-01 06:00 monthly report",
         "2027-12-01 06:00 monthly report",
