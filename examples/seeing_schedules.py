@@ -25,9 +25,7 @@ def main() -> None:
     start, end = datetime(2027, 1, 1, tzinfo=UTC), datetime(2027, 12, 31, tzinfo=UTC)
     show(CronTrigger.from_crontab("30 2 * * *", VIENNA), start, end)
     show(CronTrigger.from_crontab("0 0 12 ? * FRI#2", VIENNA, dialect="quartz"), start, end)
-    show(
-        CalendarIntervalTrigger(months=1, hour=8, start_date=date(2027, 1, 31), timezone=VIENNA), start, end
-    )
+    show(CalendarIntervalTrigger(months=1, hour=8, start_date=date(2027, 1, 31), timezone=VIENNA), start, end)
     # The last working day but one of each month, as a calendar program writes it.
     rule = "FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-2"
     show(RRuleTrigger(rule, start_date="2027-01-01 17:00:00", timezone=VIENNA), start, end)
