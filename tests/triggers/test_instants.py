@@ -9,7 +9,16 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mainspring.triggers.instants import FIRST_INSTANT, LAST_INSTANT, from_micros, parse_date, to_micros
+from mainspring.triggers.instants import (
+    FIRST_INSTANT,
+    LAST_INSTANT,
+    as_zone,
+    from_micros,
+    local_zone,
+    parse_date,
+    to_micros,
+    zone_of_dates,
+)
 
 BERLIN = ZoneInfo("Europe/Berlin")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -49,6 +58,13 @@ def test_only_aware_datetimes_are_moments(value: Any) -> None:
         ("2026-11-22 05:00:00.000001", "2026-11-22T05:00:00.000001+01:00"),
         ("2026-11-22T05:00:00Z", "2026-11-22T05:00:00+00:00"),
         ("2026-11-22T05:00:00-03:30", "2026-11-22T05:00:00-03:30"),
+        ("2026-11-22 10:00", "2026-11-22T10:00:00+01:00"),
+        ("2026-11-22T8:05", "2026-11-22T08:05:00+01:00"),
+        ("2026-11-22T08:00Z", "2026-11-22T08:00:00+00:00"),
+        ("2026-11-22 08:00-05", "2026-11-22T08:00:00-05:00"),
+        ("2026-11-22T05:00:00+0230", "2026-11-22T05:00:00+02:30"),
+        ("2026-11-22T05:00:00.5-02", "2026-11-22T05:00:00.500000-02:00"),
+        ("1890-01-01T00:00:00+00:53:28", "1890-01-01T00:00:00+00:53:28"),
         (date(2026, 7, 2), "2026-07-02T00:00:00+02:00"),
         (datetime(2026, 11, 22, 5, tzinfo=UTC).replace(tzinfo=None), "2026-11-22T05:00:00+01:00"),
         (datetime(2026, 11, 22, 5, tzinfo=UTC), "2026-11-22T05:00:00+00:00"),
@@ -77,12 +93,65 @@ def test_dates_as_people_write_them(value: Any, expected: str) -> None:
         "2026-11-22x",
         "٢٠٢٦-11-22",
         "2026-11-22T05:00:00+25:00",
+        "2026-11-22T05:00:00+24:00",
+        "2026-11-22T05:00:00+05:60",
+        "2026-11-22T05:00:00+05:99",
+        "2026-11-22T05:00:00-0560",
+        "2026-11-22T05:00:00+01:00:60",
+        "2026-11-22T05:00:00+010000",
+        "2026-11-22T05:00:00+٠٢:00",
+        "2026-11-22 05",
+        "2026-11-22 05:0",
+        "2026-11-22 05:00.5",
+        "26-11-22",
+        "12026-11-22",
     ],
 )
 def test_what_is_no_date_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a date") as caught:
         parse_date(text, BERLIN)
     assert repr(text) in str(caught.value)
+
+
+def test_the_error_says_in_which_forms_a_date_is_written() -> None:
+    with pytest.raises(ValueError, match="is not a date: expected") as caught:
+        parse_date("tomorrow", BERLIN)
+    forms = [form for form in str(caught.value).split("'")[3::2] if form.startswith("2026")]
+    assert len(forms) == 3
+    for form in forms:
+        parse_date(form, BERLIN)
+    assert all(part in str(caught.value) for part in ("'T'", "'Z'", "'+01:00'", "'+0100'", "'+01'", ".25"))
+    with pytest.raises(ValueError, match="is not a date") as caught:
+        parse_date("x" * 100_000, BERLIN)
+    assert len(str(caught.value)) < 500
+
+
+TOKYO = ZoneInfo("Asia/Tokyo")
+WITH_ZONE = datetime(2026, 1, 1, tzinfo=TOKYO)
+WITHOUT = WITH_ZONE.replace(tzinfo=None)
+
+
+@pytest.mark.parametrize(
+    ("timezone_given", "dates", "expected"),
+    [
+        ("Europe/Berlin", (WITH_ZONE,), "Europe/Berlin"),
+        (TOKYO, ("2026-01-01T00:00+02:00",), "Asia/Tokyo"),
+        (None, (WITH_ZONE,), "Asia/Tokyo"),
+        (None, (WITHOUT, WITH_ZONE), "Asia/Tokyo"),
+        (None, (None, date(2026, 1, 1), "2026-01-01", "2026-01-01T00:00+0200", WITH_ZONE), "UTC+02:00"),
+        (None, (" 2026-01-01 00:00:00Z ",), "UTC"),
+        # What is no date is for parse_date to refuse, by the argument's name.
+        (None, ("soon", "2026-13-01T00:00Z", "2026-01-01T00:00+25:00", WITH_ZONE), "Asia/Tokyo"),
+    ],
+)
+def test_the_zone_of_a_trigger_by_its_dates(timezone_given: Any, dates: Any, expected: str) -> None:
+    zone = zone_of_dates(timezone_given, *dates)
+    assert zone is as_zone(expected)
+
+
+def test_without_any_zone_it_is_the_local_one() -> None:
+    assert zone_of_dates(None) is local_zone()
+    assert zone_of_dates(None, None, WITHOUT, date(2026, 1, 1), "2026-01-01 05:00") is local_zone()
 
 
 @pytest.mark.parametrize("value", [5, 5.5, None, b"2026-01-01", timedelta(1)])
