@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from datetime import datetime, tzinfo
 from itertools import islice
-from typing import Any, ClassVar, NoReturn, Self
+from typing import Any, ClassVar, NoReturn, Self, SupportsIndex
 
-from .instants import from_micros, to_micros
+from .instants import FIRST_INSTANT, LAST_INSTANT, as_zone, from_micros, to_micros
 
 __all__ = ["BaseTrigger", "InstantTrigger", "NoFireTimeFoundError"]
 
@@ -48,16 +47,39 @@ class BaseTrigger(ABC):
     def iterate(self, start: datetime, end: datetime | None = None) -> Iterator[datetime]:
         """The fire times from *start* until *end*, both inclusive, one after the other as they are asked for.
 
-        Without *end* it may go on until the year 9999. A trigger that is not bound yet binds itself to *start*.
+        Without *end* it may go on until the year 9999. A trigger that is not bound yet binds itself to *start*. Raises ValueError for a *start* without a time
+        zone, and if the trigger (one of your own) answers with a time that is no datetime with a zone or not later than the one before.
         """
+        _check_moment("start", start)
+        if end is not None:
+            _check_moment("end", end)
+        return self._iterate(start, end)
+
+    def _iterate(self, start: datetime, end: datetime | None) -> Iterator[datetime]:
         trigger = self.bind(start, "")
-        fire_time = trigger.get_next_fire_time(None, start)
-        while fire_time is not None and (end is None or fire_time <= end):
-            yield fire_time
-            fire_time = trigger.get_next_fire_time(fire_time, fire_time)
+        previous: datetime | None = None
+        while True:
+            fire_time = trigger.get_next_fire_time(previous, start if previous is None else previous)
+            if fire_time is None:
+                return
+            _check_moment(f"{type(self).__name__}.get_next_fire_time()", fire_time)
+            if previous is not None and to_micros(fire_time) <= to_micros(previous):
+                raise ValueError(
+                    f"{type(self).__name__}.get_next_fire_time() must return a time later than the previous fire time, "
+                    f"got {fire_time} after {previous}"
+                )
+            if end is not None and fire_time > end:
+                return
+            previous = fire_time
+            if fire_time >= start:  # a date that has passed is a fire time, too
+                yield fire_time
 
     def preview(self, n: int, start: datetime) -> list[datetime]:
-        """The first *n* fire times at or after *start*; fewer, if there are no more."""
+        """The first *n* fire times at or after *start*; fewer, if there are no more. Raises TypeError or ValueError for other arguments, and as `iterate` does."""
+        if isinstance(n, bool) or not isinstance(n, int):
+            raise TypeError(f"n: expected how many fire times, got {n!r}")
+        if n < 0:
+            raise ValueError(f"n: expected how many fire times, got {n}")
         return list(islice(self.iterate(start), n))
 
     def describe(self) -> str:
@@ -149,10 +171,20 @@ class InstantTrigger(BaseTrigger):
     def hazards(self, start: datetime, end: datetime) -> list[str]:
         from .hazards import hazards
 
+        _check_moment("start", start)
+        _check_moment("end", end)
+        if end < start:
+            raise ValueError(f"end: {end} is before start, {start}")
         return hazards(self, to_micros(start), to_micros(end))
 
     def __getstate__(self) -> dict[str, Any]:
         return self.get_state()
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        own = getattr(self, "__dict__", None)
+        if own and type(self).__getstate__ is InstantTrigger.__getstate__:
+            return _again, (type(self), self.get_state(), own)
+        return super().__reduce_ex__(protocol)
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
@@ -182,8 +214,26 @@ def keep_own_attributes(source: InstantTrigger, target: InstantTrigger) -> None:
         target.__dict__.update(own)
 
 
+def _check_moment(name: str, moment: object) -> None:
+    """Raise TypeError or ValueError unless *moment* is a datetime with a time zone."""
+    if not isinstance(moment, datetime):
+        raise TypeError(f"{name}: expected a datetime with a time zone, got {moment!r}")
+    if moment.tzinfo is None:
+        raise ValueError(f"{name}: expected a datetime with a time zone, got {moment!r}")
+
+
+def _again(kind: type[InstantTrigger], state: Mapping[str, Any], own: Mapping[str, Any]) -> InstantTrigger:
+    """A pickled or copied trigger of a class of somebody's, with the attributes that it keeps beside ours."""
+    trigger = kind.from_state(state)
+    trigger.__dict__.update(own)
+    return trigger
+
+
 #: How the triggers fill their own slots, past the `__setattr__` that refuses everybody else.
 put = object.__setattr__
+
+
+_MOST_JITTER = 1_000_000_000  # some thirty years
 
 
 def check_version(trigger: InstantTrigger, state: Mapping[str, Any], known: int) -> None:
@@ -204,14 +254,40 @@ def state_integer(state: Mapping[str, Any], name: str) -> int | None:
     raise TypeError(f"{name} must be an integer or null, not {value!r}")
 
 
+def state_instant(state: Mapping[str, Any], name: str) -> int | None:
+    """The same for an instant; ValueError for one beyond the calendar."""
+    instant = state_integer(state, name)
+    # One more, for an interval that begins behind the last one (see IntervalTrigger.bind).
+    if instant is not None and not FIRST_INSTANT <= instant <= LAST_INSTANT + 1:
+        raise ValueError(f"{name} is no instant of the calendar")
+    return instant
+
+
+def state_flag(state: Mapping[str, Any], name: str) -> bool:
+    """The bool that a stored state has by that name; TypeError for anything else."""
+    value = state[name]
+    if type(value) is bool:
+        return value
+    raise TypeError(f"{name} must be true or false, not {value!r}")
+
+
+def state_zone(state: Mapping[str, Any], name: str = "timezone") -> tzinfo:
+    """The zone whose name a stored state has; TypeError if that is no text."""
+    value = state[name]
+    if type(value) is str:
+        return as_zone(value)
+    raise TypeError(f"{name} must be a text, not {value!r}")
+
+
 def check_jitter(jitter: float | None) -> float | None:
     """*jitter* if it is None or a finite number of seconds, not negative; else TypeError or ValueError."""
     if jitter is None:
         return None
     if isinstance(jitter, bool) or not isinstance(jitter, int | float):
         raise TypeError(f"jitter: expected a number of seconds or None, got {jitter!r}")
-    if not (jitter >= 0 and math.isfinite(jitter)):
-        raise ValueError(f"jitter: expected a number of seconds that is not negative, got {jitter!r}")
+    if not 0 <= jitter <= _MOST_JITTER:
+        shown = repr(jitter) if isinstance(jitter, float) or jitter.bit_length() < 1_000 else "a huge number"
+        raise ValueError(f"jitter: expected a number of seconds from 0 to {_MOST_JITTER:,}, got {shown}")
     return jitter
 
 

@@ -6,10 +6,26 @@ from collections.abc import Mapping
 from datetime import date, datetime, time, tzinfo
 from typing import Any, ClassVar, Self
 
-from .base import check_arguments, check_jitter, check_version, keep_own_attributes, put
+from .base import (
+    check_arguments,
+    check_jitter,
+    check_version,
+    keep_own_attributes,
+    put,
+    state_flag,
+    state_zone,
+)
 from .calendargrid import CalendarGrid
 from .civil import CivilTrigger
-from .instants import FIRST_INSTANT, LAST_INSTANT, as_zone, from_micros, parse_date, to_micros, zone_name
+from .instants import (
+    FIRST_INSTANT,
+    LAST_INSTANT,
+    from_micros,
+    parse_date,
+    to_micros,
+    zone_name,
+    zone_of_dates,
+)
 from .policies import Gap, Overlap, as_gap, as_overlap
 
 __all__ = ["CalendarIntervalTrigger"]
@@ -72,9 +88,7 @@ class CalendarIntervalTrigger(CivilTrigger):
     ) -> None:
         steps, at = (years, months, weeks, days), (hour, minute, second)
         _check(steps, at)
-        if timezone is None:
-            timezone = getattr(start_date, "tzinfo", None) or getattr(end_date, "tzinfo", None)
-        zone = as_zone(timezone)
+        zone = zone_of_dates(timezone, start_date, end_date)
         start, end = _day(start_date, zone, "start_date"), _day(end_date, zone, "end_date")
         if start is not None and end is not None and end < start:
             raise ValueError(f"end_date: {end} is before start_date, {start}: it would never fire")
@@ -194,7 +208,7 @@ class CalendarIntervalTrigger(CivilTrigger):
         hour, minute, second = at = _stored_integers(state, "time", 3)
         _check(steps, at)
         start, end = _stored_day(state, "start"), _stored_day(state, "end")
-        settled, zone = bool(state["settled"]), as_zone(state["timezone"])
+        settled, zone = state_flag(state, "settled"), state_zone(state)
         policies = as_gap(state.get("gap"), Gap.AFTER), as_overlap(state.get("overlap"), Overlap.FIRST)
         jitter = check_jitter(state["jitter"])
         self._fill(steps, time(hour, minute, second), start, end, settled, zone, policies, jitter)
@@ -276,6 +290,8 @@ def _check(steps: tuple[int, ...], at: tuple[int, ...]) -> None:
     for name, value in zip(_STEP_NAMES + _TIME_NAMES, steps + at, strict=True):
         if isinstance(value, bool) or not isinstance(value, int):
             raise TypeError(f"{name}: expected an integer, got {value!r}")
+        if value.bit_length() > 64:
+            raise ValueError(f"{name}: an integer of {value.bit_length()} bits is more than the calendar has")
     for name, value in zip(_STEP_NAMES, steps, strict=True):
         if value < 0:
             raise ValueError(f"{name}: expected an integer that is not negative, got {value}")

@@ -146,8 +146,9 @@ class CivilTrigger(InstantTrigger):
         """The first fire time strictly later than *previous_fire_time*; or, if that is None, at or after *now*. In `timezone`."""
         asked = now if previous_fire_time is None else previous_fire_time
         offsets = self._offsets
-        if asked.tzinfo is self.timezone and self._open:
-            # On most days the wall clock is all that matters, and no time has to be turned into UTC and back.
+        if type(asked) is datetime and asked.tzinfo is self.timezone and self._open:
+            # On most days the wall clock is all that matters, and no time has to be turned into UTC and back. (Of a subclass
+            # nobody knows how it adds and subtracts: pandas' goes by elapsed time.)
             since = asked - offsets.epoch
             wall = since.days * 86_400 + since.seconds
             _, _, offset, _, _, calm, until = offsets.recent

@@ -7,7 +7,7 @@ from functools import reduce
 from itertools import combinations
 from typing import Any, ClassVar, Self
 
-from .base import BaseTrigger, check_arguments, check_jitter, check_version, put
+from .base import BaseTrigger, check_arguments, check_jitter, check_version, put, state_flag
 from .instants import from_micros
 from .interval import IntervalTrigger
 from .parts import (
@@ -78,7 +78,7 @@ class _Combination(CompositeTrigger):
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         check_version(self, state, 1)
         triggers = parts_from_state(state, "triggers")
-        self._fill(triggers, check_jitter(state["jitter"]), bool(state["settled"]))
+        self._fill(triggers, check_jitter(state["jitter"]), state_flag(state, "settled"))
 
     def _identity(self) -> tuple[object, ...]:
         return (self.triggers, self.jitter)

@@ -6,8 +6,26 @@ from collections.abc import Mapping
 from datetime import date, datetime, tzinfo
 from typing import Any, ClassVar, Self
 
-from .base import InstantTrigger, check_arguments, check_version, put, state_integer
-from .instants import as_zone, format_instant, from_micros, optional_instant, to_micros, zone_name
+from .base import (
+    InstantTrigger,
+    check_arguments,
+    check_version,
+    keep_own_attributes,
+    put,
+    state_flag,
+    state_instant,
+    state_zone,
+)
+from .instants import (
+    FIRST_INSTANT,
+    LAST_INSTANT,
+    exact_instant,
+    format_instant,
+    from_micros,
+    to_micros,
+    zone_name,
+    zone_of_dates,
+)
 
 __all__ = ["DateTrigger"]
 
@@ -32,9 +50,9 @@ class DateTrigger(InstantTrigger):
     def __init__(
         self, run_date: datetime | date | str | None = None, timezone: tzinfo | str | None = None
     ) -> None:
-        zone = as_zone(timezone if timezone is not None else getattr(run_date, "tzinfo", None))
+        zone = zone_of_dates(timezone, run_date)
         put(self, "timezone", zone)
-        put(self, "_run", optional_instant(run_date, zone, "run_date"))
+        put(self, "_run", None if run_date is None else exact_instant(run_date, zone, "run_date"))
         put(self, "_settled", False)
 
     @property
@@ -46,8 +64,10 @@ class DateTrigger(InstantTrigger):
         """Without a run date: one that fires at *anchor*, or else *now*. Otherwise itself."""
         if self._run is not None:
             return self
-        bound = self._copy()
-        put(bound, "_run", to_micros(now if anchor is None else anchor))
+        bound = self.from_state(self.get_state())
+        keep_own_attributes(self, bound)
+        run = to_micros(now if anchor is None else anchor)
+        put(bound, "_run", min(max(run, FIRST_INSTANT), LAST_INSTANT))
         put(bound, "_settled", True)
         return bound
 
@@ -87,12 +107,9 @@ class DateTrigger(InstantTrigger):
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         check_version(self, state, 1)
-        put(self, "_run", state_integer(state, "run_date"))
-        put(self, "_settled", bool(state["settled"]))
-        put(self, "timezone", as_zone(state["timezone"]))
-
-    def _copy(self) -> Self:
-        return self.from_state(self.get_state())
+        put(self, "_run", state_instant(state, "run_date"))
+        put(self, "_settled", state_flag(state, "settled"))
+        put(self, "timezone", state_zone(state))
 
     def _identity(self) -> tuple[object, ...]:
         return (None if self._settled else self._run, zone_name(self.timezone))

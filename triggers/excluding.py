@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date, datetime, tzinfo
 from typing import Any, ClassVar, Self
 
-from .base import BaseTrigger, check_arguments, check_jitter, check_version, put
+from .base import BaseTrigger, check_arguments, check_jitter, check_version, put, state_flag
 from .civil import CivilTrigger
 from .combining import OrTrigger
 from .exclusions import Days, Exclusion, Moments, Range, Seconds, Times
@@ -196,7 +196,7 @@ class ExcludingTrigger(CompositeTrigger):
             tuple(sorted(set(moments))),
             parts_from_state(state, "triggers"),
             check_jitter(state["jitter"]),
-            bool(state["settled"]),
+            state_flag(state, "settled"),
         )
 
     def _identity(self) -> tuple[object, ...]:

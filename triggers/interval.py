@@ -14,16 +14,21 @@ from .base import (
     check_version,
     keep_own_attributes,
     put,
+    state_flag,
+    state_instant,
     state_integer,
+    state_zone,
 )
 from .instants import (
+    FIRST_INSTANT,
     LAST_INSTANT,
-    as_zone,
+    exact_instant,
     format_instant,
     from_micros,
     optional_instant,
     to_micros,
     zone_name,
+    zone_of_dates,
 )
 from .offsets import offsets_of
 
@@ -31,14 +36,15 @@ __all__ = ["IntervalTrigger"]
 
 _from_timestamp = datetime.fromtimestamp
 _MICROSECOND = timedelta(microseconds=1)
-_LENGTH_NAMES = ("weeks", "days", "hours", "minutes", "seconds")
+_ZERO = timedelta(0)
+_LENGTH_NAMES = ("weeks", "days", "hours", "minutes", "seconds", "interval")
 
 
 class IntervalTrigger(InstantTrigger):
     """Fires at *start_date* and every interval after it, until *end_date* (inclusive).
 
-    The interval is the sum of its parts (integers or floats, to the microsecond), and it is elapsed time: clock changes do not touch it, so
-    ``days=1`` is 24 hours. Every fire time is *start_date* plus a whole number of intervals, so nothing drifts. Without a start the first
+    The interval is the sum of its parts: numbers (integers or floats, to the microsecond) or timedeltas; *interval* is a part that is a timedelta. It is elapsed
+    time: clock changes do not touch it, so ``days=1`` is 24 hours. Every fire time is *start_date* plus a whole number of intervals, so nothing drifts. Without a start the first
     fire time is one interval after the moment at which the job is added, or the `next_run_time` given with the job (settled by `bind`).
     Asked before that, it binds itself to the moment that it is asked about.
 
@@ -63,27 +69,31 @@ class IntervalTrigger(InstantTrigger):
 
     def __init__(
         self,
-        weeks: float = 0,
-        days: float = 0,
-        hours: float = 0,
-        minutes: float = 0,
-        seconds: float = 0,
+        weeks: float | timedelta = 0,
+        days: float | timedelta = 0,
+        hours: float | timedelta = 0,
+        minutes: float | timedelta = 0,
+        seconds: float | timedelta = 0,
         start_date: datetime | date | str | None = None,
         end_date: datetime | date | str | None = None,
         timezone: tzinfo | str | None = None,
         jitter: float | None = None,
+        interval: timedelta = _ZERO,
     ) -> None:
         try:
-            step = _length(weeks, days, hours, minutes, seconds)
+            step = _length(weeks, days, hours, minutes, seconds, interval)
         except TypeError:
-            given = dict(zip(_LENGTH_NAMES, (weeks, days, hours, minutes, seconds), strict=True))
-            raise TypeError(f"the parts of an interval must be numbers, got {given!r}") from None
-        if timezone is None:
-            timezone = getattr(start_date, "tzinfo", None) or getattr(end_date, "tzinfo", None)
-        zone = as_zone(timezone)
-        put(self, "_step", step)
-        put(self, "_start", None if start_date is None else optional_instant(start_date, zone, "start_date"))
+            given = dict(zip(_LENGTH_NAMES, (weeks, days, hours, minutes, seconds, interval), strict=True))
+            raise TypeError(
+                f"the parts of an interval must be numbers or timedeltas (interval: a timedelta), got {given!r}"
+            ) from None
+        zone = zone_of_dates(timezone, start_date, end_date)
+        start = None if start_date is None else exact_instant(start_date, zone, "start_date")
         end = None if end_date is None else optional_instant(end_date, zone, "end_date")
+        if start is not None and end is not None and end < start:
+            raise ValueError(f"end_date: {end_date} is before start_date, {start_date}: it would never fire")
+        put(self, "_step", step)
+        put(self, "_start", start)
         put(self, "_end", LAST_INSTANT if end is None else end)
         put(self, "_settled", False)
         put(self, "_calm", None)
@@ -112,7 +122,9 @@ class IntervalTrigger(InstantTrigger):
         """Without a start: one that starts at *anchor*, or else one interval after *now*. Otherwise itself."""
         if self._start is not None:
             return self
-        return self._started(to_micros(now) + self._step if anchor is None else to_micros(anchor))
+        start = to_micros(now) + self._step if anchor is None else to_micros(anchor)
+        # Behind the last instant that has a datetime in every zone there is nothing: one that begins there never fires.
+        return self._started(min(max(start, FIRST_INSTANT), LAST_INSTANT + 1))
 
     def next_after(self, instant: int) -> int | None:
         start = self._start
@@ -145,34 +157,38 @@ class IntervalTrigger(InstantTrigger):
         """As `InstantTrigger` has it; unbound, one interval after the previous fire time, or else after *now*."""
         if previous_fire_time is None:
             # Now itself may be a fire time, if there is a grid.
-            following = self.next_after(to_micros(now) - (self._start is not None))
-            if following is None:
+            first = self.next_after(to_micros(now) - (self._start is not None))
+            if first is None:
                 return None
-            second, micros = divmod(following, 1_000_000)
-            return from_micros(following, self.timezone) if micros else _from_timestamp(second, self.timezone)
+            second, micros = divmod(first, 1_000_000)
+            return from_micros(first, self.timezone) if micros else _from_timestamp(second, self.timezone)
         calm = self._calm
         if calm is not None:
             answer = calm.answer
+            instant = None
             if answer[0] is previous_fire_time:
                 # What is asked for mostly: the fire time behind the one that was answered last. A race with another thread is none: an answer is put in its
                 # place whole, and whichever is met, its two parts belong together.
                 instant = answer[1]
-            elif previous_fire_time.tzinfo is self.timezone:
+            elif type(previous_fire_time) is datetime and previous_fire_time.tzinfo is self.timezone:
+                # (Of a subclass nobody knows how it subtracts: pandas' goes by elapsed time.)
                 since = previous_fire_time - calm.epoch
                 instant = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
-            else:
-                instant = to_micros(previous_fire_time)
-            following = instant + self._step
-            if calm.begin <= instant and following < calm.end and not (instant - calm.begin) % self._step:
+            if (
+                instant is not None
+                and calm.begin <= instant
+                and (following := instant + self._step) < calm.end
+                and not (instant - calm.begin) % self._step
+            ):
                 moment = previous_fire_time + calm.interval
                 calm.answer = (moment, following)
                 return moment
-        following = self.next_after(to_micros(previous_fire_time))
-        if following is None:
+        after = self.next_after(to_micros(previous_fire_time))
+        if after is None:
             return None
-        moment = from_micros(following, self.timezone)
+        moment = from_micros(after, self.timezone)
         if self._start is not None:
-            put(self, "_calm", _Calm(self, self._start, moment, following))
+            put(self, "_calm", _Calm(self, self._start, moment, after))
         return moment
 
     def modified(self, **trigger_args: Any) -> Self:
@@ -206,15 +222,15 @@ class IntervalTrigger(InstantTrigger):
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         check_version(self, state, 1)
-        step, end = state_integer(state, "interval"), state_integer(state, "end")
+        step, end = state_integer(state, "interval"), state_instant(state, "end")
         if step is None or step <= 0:
             raise ValueError(f"the state of an interval trigger has an interval of {step} µs")
         put(self, "_step", _shared(step))
-        put(self, "_start", state_integer(state, "start"))
+        put(self, "_start", state_instant(state, "start"))
         put(self, "_end", LAST_INSTANT if end is None else end)
-        put(self, "_settled", bool(state["settled"]))
+        put(self, "_settled", state_flag(state, "settled"))
         put(self, "_calm", None)
-        put(self, "timezone", as_zone(state["timezone"]))
+        put(self, "timezone", state_zone(state))
         put(self, "jitter", check_jitter(state["jitter"]))
 
     def _started(self, start: int) -> Self:
@@ -266,17 +282,29 @@ class _Calm:
         self.answer = (moment, instant)
 
 
-@lru_cache(maxsize=4096)
-def _length(weeks: float, days: float, hours: float, minutes: float, seconds: float) -> int:
+@lru_cache(maxsize=4096, typed=True)  # or True would be found as 1
+def _length(
+    weeks: float | timedelta,
+    days: float | timedelta,
+    hours: float | timedelta,
+    minutes: float | timedelta,
+    seconds: float | timedelta,
+    interval: timedelta,
+) -> int:
     """The interval in µs. Cached, for speed, and so that equal intervals are one integer in memory."""
+    parts = {"weeks": weeks, "days": days, "hours": hours, "minutes": minutes, "seconds": seconds}
+    length = _ZERO + interval  # nothing but a timedelta can be added to one
     try:
-        length = timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds)
+        for name, part in parts.items():
+            if isinstance(part, bool):
+                raise TypeError(name)
+            length += part if isinstance(part, timedelta) else timedelta(**{name: part})
     except (OverflowError, ValueError) as error:
         raise ValueError(f"not an interval: {error}") from None
     micros = length // _MICROSECOND
     if micros <= 0:
         raise ValueError(
-            f"an interval must be positive, got {length!r}: give at least one of weeks, days, hours, minutes, seconds"
+            f"an interval must be positive, got {length!r}: give at least one of {', '.join(_LENGTH_NAMES)}"
         )
     return micros
 

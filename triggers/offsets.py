@@ -90,7 +90,9 @@ class ZoneOffsets:
         alike = _year_like(year % 400)
         shift = (_first_day(year) - _first_day(alike)) * _DAY
         start, end, offset, before, after, calm, until = self._in_year(alike, second - shift)
-        span = Span(start + shift, end + shift, offset, before, after, calm + shift, until + shift)
+        # Not beyond the last second that has a datetime in every zone.
+        until = min(until + shift, _LAST + 1)
+        span = Span(start + shift, end + shift, offset, before, after, calm + shift, until)
         self.recent = span
         return span
 

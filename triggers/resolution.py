@@ -139,12 +139,16 @@ def _count_skipped(times: WallTimes, span: Span, gap: Gap, first: int, last: int
         # One run for all of them, unless there is one at that second anyway.
         some = first == start and times.count(start + before, start + offset) > 0
         return int(some and not times.count(start + offset, start + offset + 1))
-    end = min(last + 1, calm) + before
-    total = 0
-    match = times.next(first + before)
+    # Those that fall on a time of the hours after the gap are not to be counted twice.
+    begin, end = first + before, min(last + 1, calm) + before
+    later = offset - before
+    total = times.count(begin, end)
+    if not total or not times.count(begin + later, end + later):
+        return total
+    match = times.next(begin)
     while match is not None and match < end:
-        # One by one, for those that fall on a time of the hours after the gap are not to be counted twice.
-        at = match - before + offset
-        total += not times.count(at, at + 1)
-        match = times.next(match + 1)
+        # By runs of seconds all of which match.
+        behind = min(max(times.next_gap(match), match + 1), end)
+        total -= times.count(match + later, behind + later)
+        match = times.next(behind)
     return total

@@ -25,6 +25,10 @@ MINUTE = timedelta(minutes=1)
         ({"hours": 1, "minutes": -1}, timedelta(minutes=59)),
         ({"seconds": 0.000_001}, timedelta(microseconds=1)),
         ({"days": 400_000.5}, timedelta(400_000, 43_200)),
+        ({"weeks": MINUTE}, MINUTE),  # the first argument: IntervalTrigger(timedelta(minutes=1))
+        ({"seconds": MINUTE, "minutes": 1}, 2 * MINUTE),
+        ({"interval": MINUTE}, MINUTE),
+        ({"interval": MINUTE, "hours": 1}, 61 * MINUTE),
     ],
 )
 def test_lengths(parts: dict[str, Any], length: timedelta) -> None:
@@ -43,10 +47,13 @@ def test_what_is_not_positive_is_refused(parts: dict[str, Any]) -> None:
         IntervalTrigger(**parts)
 
 
-@pytest.mark.parametrize("value", ["60", None, [1], MINUTE])
-def test_parts_are_numbers(value: Any) -> None:
-    with pytest.raises(TypeError, match=r"must be numbers.*seconds"):
+@pytest.mark.parametrize("value", ["60", None, [1], True])
+def test_parts_are_numbers_or_timedeltas(value: Any) -> None:
+    IntervalTrigger(seconds=1)  # which True must not be taken for
+    with pytest.raises(TypeError, match=r"must be numbers or timedeltas.*seconds"):
         IntervalTrigger(seconds=value)
+    with pytest.raises(TypeError, match=r"interval: a timedelta.*'interval': 60"):
+        IntervalTrigger(interval=60)  # type: ignore[arg-type]  # of what?
 
 
 def test_the_grid_does_not_drift() -> None:

@@ -7,9 +7,18 @@ from datetime import date, datetime, tzinfo
 from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple, Self
 
-from ..base import check_arguments, check_jitter, check_version, keep_own_attributes, put, state_integer
+from ..base import (
+    check_arguments,
+    check_jitter,
+    check_version,
+    keep_own_attributes,
+    put,
+    state_instant,
+    state_integer,
+    state_zone,
+)
 from ..civil import CivilTrigger
-from ..instants import FIRST_INSTANT, LAST_INSTANT, as_zone, format_instant, optional_instant, zone_name
+from ..instants import FIRST_INSTANT, LAST_INSTANT, format_instant, optional_instant, zone_name, zone_of_dates
 from ..policies import Gap, Overlap, as_gap, as_overlap
 from .crontab import parse_crontab
 from .days import never_fires
@@ -173,8 +182,8 @@ class CronTrigger(CivilTrigger):
         values = [fields.get(name) for name in FIELD_NAMES]
         texts = tuple([None if value is None else _text(i, value) for i, value in enumerate(values)])
         compiled = _compile(texts, days == "either")
-        start, end = state_integer(state, "start"), state_integer(state, "end")
-        zone, jitter = as_zone(state["timezone"]), check_jitter(state["jitter"])
+        start, end = state_instant(state, "start"), state_instant(state, "end")
+        zone, jitter = state_zone(state), check_jitter(state["jitter"])
         self._settle(compiled, start, end, zone, jitter, state.get("gap"), state.get("overlap"))
         if state.get("seed") is not None:
             seed = state_integer(state, "seed")
@@ -201,12 +210,26 @@ class CronTrigger(CivilTrigger):
         overlap: Overlap | str | None,
     ) -> None:
         """Fill a new instance from arguments as they were given."""
-        if timezone is None:
-            timezone = getattr(start_date, "tzinfo", None) or getattr(end_date, "tzinfo", None)
-        zone = as_zone(timezone)
+        zone = zone_of_dates(timezone, start_date, end_date)
         start = None if start_date is None else optional_instant(start_date, zone, "start_date")
         end = None if end_date is None else optional_instant(end_date, zone, "end_date")
+        if start is not None and end is not None and end < start:
+            raise ValueError(f"end_date: {end_date} is before start_date, {start_date}: it would never fire")
         self._settle(compiled, start, end, zone, check_jitter(jitter), gap, overlap)
+        if (start, end, gap) != (None, None, None) and not compiled.hashed:
+            self._check_fires()
+
+    def _check_fires(self) -> None:
+        """Raise CronExpressionError if its start, its end or the clock's gaps leave it no fire time. (That there are dates at all is known.)"""
+        # In 1970 no field of a year begins before, and no table of a zone much before.
+        if self.next_after(max(self._start, 0) - 1) is None and self.previous_before(0) is None:
+            fields = ", ".join(self._shown())
+            raise CronExpressionError(
+                f"no time ever matches {fields} from {self.start_date or 'the beginning'} to {self.end_date or 'the end'}, "
+                f"with gap='{self._gap}' in {zone_name(self.timezone)}: it would never fire",
+                None,
+                fields,
+            )
 
     def _settle(
         self,
@@ -232,8 +255,7 @@ class CronTrigger(CivilTrigger):
     def _identity(self) -> tuple[object, ...]:
         texts = tuple(field.text for field in self.fields)
         zone = zone_name(self.timezone)
-        policies = self._gap, self._overlap
-        return (texts, self._compiled.either, self._start, self._end, zone, self.jitter, policies)
+        return (texts, self._compiled.either, self._start, self._end, zone, self.jitter, self._policies)
 
     def _shown(self) -> list[str]:
         parts = [f"{field.name}='{field}'" for field in self.fields if not field.is_default]
@@ -294,11 +316,17 @@ def _compile(texts: _Texts, either: bool) -> _Compiled:
 
 def _text(index: int, value: int | str) -> str:
     """A field's value as normal text."""
+    name = FIELD_NAMES[index]
     if isinstance(value, str):
-        return _normal(value)
+        # What is too long to be a field is not kept; it is refused soon.
+        return _normal(value) if len(value) <= 500 else value.lower()
     if isinstance(value, int) and not isinstance(value, bool):
+        if value.bit_length() > 64:
+            raise CronExpressionError(
+                f"cron field {name}: an integer of {value.bit_length()} bits is no value", name, ""
+            )
         return str(value)
-    raise TypeError(f"cron field {FIELD_NAMES[index]}: expected text or an integer, got {value!r}")
+    raise TypeError(f"cron field {name}: expected text (of several: '5,6') or an integer, got {value!r}")
 
 
 @lru_cache(maxsize=2048)

@@ -8,11 +8,28 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import Any, ClassVar, Self
 
-from ..base import check_arguments, check_jitter, check_version, keep_own_attributes, put, state_integer
+from ..base import (
+    check_arguments,
+    check_jitter,
+    check_version,
+    keep_own_attributes,
+    put,
+    state_flag,
+    state_instant,
+    state_zone,
+)
 from ..civil import CivilTrigger, Gap, Overlap, as_gap, as_overlap
-from ..instants import LAST_INSTANT, format_instant, from_micros, optional_instant, parse_date, to_micros
+from ..instants import (
+    LAST_INSTANT,
+    format_instant,
+    from_micros,
+    optional_instant,
+    parse_date,
+    to_micros,
+    zone_of_dates,
+)
 from ..offsets import offsets_of
-from ..zones import as_zone, zone_name
+from ..zones import zone_name
 from .day_times import DayTimes
 from .rule import Rule
 from .sets import RuleSet
@@ -70,9 +87,7 @@ class RRuleTrigger(CivilTrigger):
         read = _rule(rule)
         if read.start is not None and read.start.zone is not None:
             timezone = read.start.zone
-        if timezone is None:
-            timezone = getattr(start_date, "tzinfo", None) or getattr(end_date, "tzinfo", None)
-        zone = as_zone(timezone)
+        zone = zone_of_dates(timezone, start_date, end_date)
         start = _start(read, start_date, zone)
         end = optional_instant(end_date, zone, "end_date")
         policies = as_gap(gap, Gap.AFTER), as_overlap(overlap, Overlap.FIRST)
@@ -164,15 +179,15 @@ class RRuleTrigger(CivilTrigger):
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         check_version(self, state, 1)
-        read, zone, text = _rule(state["rule"]), as_zone(state["timezone"]), state["start"]
+        read, zone, text = _rule(state["rule"]), state_zone(state), state["start"]
         try:
             start = _start(read, None if text is None else datetime.fromisoformat(text), zone)
         except ValueError as error:
             raise ValueError(f"the state of a rule's trigger is not understood: {error}") from None
-        end = state_integer(state, "end")
+        end = state_instant(state, "end")
         policies = as_gap(state.get("gap"), Gap.AFTER), as_overlap(state.get("overlap"), Overlap.FIRST)
         jitter = check_jitter(state["jitter"])
-        settled = bool(state["settled"])
+        settled = state_flag(state, "settled")
         self._fill(read, start, settled, LAST_INSTANT if end is None else end, zone, policies, jitter)
 
     _wall: DayTimes
