@@ -79,7 +79,7 @@ def _part(trigger: BaseTrigger) -> str:
 
 
 def _excluding(trigger: ExcludingTrigger) -> str:
-    kept = trigger.trigger
+    kept = trigger.parts[0]
     words = _part(kept) if isinstance(kept, CompositeTrigger) else _words(kept) or kept.describe()
     days = [day for day in trigger.dates if not isinstance(day, datetime)]
     moments = [moment for moment in trigger.dates if isinstance(moment, datetime)]

@@ -1,7 +1,8 @@
 """What people may not expect of a schedule in some period, in plain words: what `hazards()` says.
 
 Of a trigger of the wall clock, what becomes of its times where the clock is changed; of a cron trigger also days that not every month has, and steps that do
-not come out even (`cron/pitfalls.py`); of an interval of whole days, that a clock change moves its time of day.
+not come out even (`cron/pitfalls.py`); of an interval of whole days, that a clock change moves its time of day; of one that leaves out something, what of that
+never happens (`idle_exclusions.py`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from .cron.phrases import listed
 from .cron.pitfalls import missing_days, months_between, pitfalls, some
 from .description import elapsed_words, wall_start
 from .excluding import ExcludingTrigger
+from .idle_exclusions import idle_exclusions
 from .instants import FIRST_INSTANT, LAST_INSTANT, from_micros, zone_name
 from .interval import IntervalTrigger
 from .offsets import Span, ZoneOffsets, offsets_of
@@ -37,6 +39,8 @@ _MOST_LINES = 20
 _MOST_YEARS = 400
 # So many times at one clock change are told one by one.
 _MOST_TIMES = 4
+
+_HASHED = "the times of H are settled by the job's id: add the job, and look at job.trigger"
 
 
 def hazards(trigger: BaseTrigger, start: int, end: int) -> list[str]:
@@ -79,17 +83,30 @@ def _hazards(trigger: BaseTrigger, start: int, end: int) -> Iterator[str]:
                     days, months_between(first, last, range(10_000), months), "BYMONTHDAY=-1"
                 )
         if bound is not trigger and not isinstance(trigger, CalendarIntervalTrigger):
+            if isinstance(trigger, CronTrigger):
+                yield _HASHED
             return  # its times of day are settled when it is added
         yield from _clock_changes(bound, start, end)
     elif isinstance(trigger, ExcludingTrigger):
-        for line in _hazards(trigger.trigger, start, end):
-            yield f"{line} (apart from what is excluded)"
+        for line in _hazards(trigger.parts[0], start, end):
+            yield line if line == _HASHED else f"{line} (apart from what is excluded)"
+        yield from _idle_exclusions(trigger, start, end)
     elif isinstance(trigger, CompositeTrigger):
         for part in trigger.parts:
             for line in _hazards(part, start, end):
                 yield f"{part}: {line}" if isinstance(trigger, AndTrigger) else line
     elif isinstance(trigger, IntervalTrigger):
         yield from _moved_times(trigger, start, end)
+
+
+def _idle_exclusions(trigger: ExcludingTrigger, start: int, end: int) -> Iterator[str]:
+    if trigger.holds_user_code:
+        return  # somebody's code may raise, and take any time
+    try:
+        bound = trigger.bind(from_micros(start, UTC), "")
+    except ValueError:
+        return  # that nothing is left of it, it says itself when its job is added
+    yield from idle_exclusions(bound, start, end)
 
 
 def _changes(offsets: ZoneOffsets, start: int, end: int) -> Iterator[Span]:
