@@ -12,7 +12,12 @@ __all__ = ["as_zone", "local_zone", "zone_name"]
 # The name that tzlocal gives to a zone it read from an /etc/localtime which is a copy and not a link: there is nothing to look
 # it up by. Stored as this name it means "the local zone of the process that reads it".
 _NAMELESS_LOCAL = "local"
-_FIXED = re.compile(r"(?:UTC)?([+-])(\d\d):(\d\d)(?::(\d\d))?")
+_FIXED = re.compile(r"(?:UTC)?([+-])(\d\d):(\d\d)(?::(\d\d))?", re.ASCII)
+# How else people write an offset: it is not taken, but understood enough to say how it is written here.
+_LIKE_FIXED = re.compile(r"(?:UTC|GMT)? ?([+-]) ?(\d{1,2})(?::?([0-5]\d))?", re.ASCII | re.IGNORECASE)
+# Folders of the database with all zones a second time, "right/" counting leap seconds. Not every machine has them.
+_FOLDERS = ("posix/", "right/")
+_SHOWN = 60  # characters; the longest name of the database has 32
 _ZERO = timedelta(0)
 
 
@@ -42,7 +47,7 @@ def zone_name(zone: tzinfo) -> str:
     if type(zone) is timezone:
         # Spelled out, for a timezone may have been given a name that says nothing of its offset.
         return str(timezone(_fixed_offset(zone)))
-    if isinstance(zone, ZoneInfo) and zone.key:
+    if isinstance(zone, ZoneInfo) and zone.key and not zone.key.startswith(_FOLDERS):
         return zone.key
     return zone_name(as_zone(zone))
 
@@ -107,10 +112,9 @@ def _name_of(zone: tzinfo) -> str | None:
         name = str(getattr(zone, "_filename", None) or "")
         if kind == "tzfile" and name == "/etc/localtime":
             return _NAMELESS_LOCAL
-        if kind == "tzfile" and "zoneinfo/" in name:
-            return name.rpartition("zoneinfo/")[2].removeprefix("posix/").removeprefix("right/")
-        if kind == "tzfile" and name and not name.startswith("/"):
-            return name
+        name = name.rpartition("zoneinfo/")[2]
+        # One made from a stream has that for a file: "<_io.BytesIO object at 0x7f…>".
+        return name if kind == "tzfile" and _found(name) is not None else None
     return None
 
 
@@ -122,17 +126,58 @@ def _named(name: str) -> tzinfo:
     fixed = _FIXED.fullmatch(name)
     if fixed:
         sign, hours, minutes, seconds = fixed.groups(default="0")
+        if int(minutes) > 59 or int(seconds) > 59:
+            raise ValueError(
+                f"there is no time zone named {name!r}: minutes and seconds of an offset are 00 to 59"
+            )
         offset = timedelta(hours=int(hours), minutes=int(minutes), seconds=int(seconds))
         return _fixed(-offset if sign == "-" else offset)
     if name == "UTC":
         return UTC
+    zone = _found(name)
+    if zone is None:
+        shown = name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…"
+        near = _nearest(name)
+        advice = (
+            "names are those of the IANA database, such as 'Europe/Berlin', or 'UTC+02:00'"
+            if near is None
+            else f"did you mean {near!r}?"
+        )
+        raise ValueError(f"there is no time zone named {shown!r}: {advice}")
+    return zone
+
+
+def _found(name: str) -> tzinfo | None:
+    """The zone of that name in the database; None if there is none."""
+    for folder in _FOLDERS:
+        name = name.removeprefix(folder)
+    if name == "UTC":
+        return UTC
     try:
         return ZoneInfo(name)
-    except (LookupError, ValueError, OSError) as error:
+    except (LookupError, ValueError, OSError):
         # ZoneInfo raises each of these: unknown, not a relative path, a folder of the database.
-        raise ValueError(
-            f"there is no time zone named {name!r}: names are those of the IANA database, such as 'Europe/Berlin', or 'UTC+02:00'"
-        ) from error
+        return None
+
+
+def _nearest(name: str) -> str | None:
+    """The name that is most likely meant by one that does not exist; None if none is near. Reads the whole database, for an error's message only."""
+    import difflib
+    from zoneinfo import available_timezones
+
+    if len(name) > _SHOWN:
+        return None
+    like = _LIKE_FIXED.fullmatch(name)
+    if like:
+        sign, hours, minutes = like.groups(default="00")
+        return f"UTC{sign}{int(hours):02}:{minutes}" if int(hours) < 24 else None
+    asked = name.strip().replace(" ", "_").lower()
+    names = {known.lower(): known for known in sorted(available_timezones() | {"UTC"})}
+    if asked in names:
+        return names[asked]
+    cities = {known.rpartition("/")[2]: known for known in names if "/" in known}
+    found = [cities[asked]] if asked in cities else difflib.get_close_matches(asked, names, n=1, cutoff=0.8)
+    return names[found[0]] if found else None
 
 
 @lru_cache(maxsize=512)

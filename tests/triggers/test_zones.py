@@ -129,6 +129,67 @@ def test_names_that_do_not_exist(name: str) -> None:
         as_zone(name)
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("Europe/Viena", "Europe/Vienna"),
+        ("europe/berlin", "Europe/Berlin"),
+        ("Europe/berlin ", "Europe/Berlin"),
+        ("America/New York", "America/New_York"),
+        ("Berlin", "Europe/Berlin"),
+        ("utc", "UTC"),
+        ("Utc", "UTC"),
+        ("UTC+2", "UTC+02:00"),
+        ("UTC-0330", "UTC-03:30"),
+        ("GMT+2", "UTC+02:00"),
+        ("+2", "UTC+02:00"),
+        ("utc+02:00", "UTC+02:00"),
+    ],
+)
+def test_a_name_that_does_not_exist_gets_the_nearest_one(name: str, meant: str) -> None:
+    with pytest.raises(ValueError, match="no time zone named") as caught:
+        as_zone(name)
+    assert str(caught.value).endswith(f"{name!r}: did you mean {meant!r}?")
+    assert zone_name(as_zone(meant)) == meant
+
+
+@pytest.mark.parametrize("name", ["", "Mars/Olympus", "berlin time", "UTC+25", "x" * 100_000, "٢٠٢٦"])
+def test_a_name_that_is_near_to_nothing_gets_none(name: str) -> None:
+    with pytest.raises(ValueError, match="names are those of the IANA database") as caught:
+        as_zone(name)
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("name", ["+05:60", "+05:99", "UTC-05:99", "+05:00:60"])
+def test_offsets_have_minutes_and_seconds_below_sixty(name: str) -> None:
+    with pytest.raises(ValueError, match="minutes and seconds of an offset are 00 to 59"):
+        as_zone(name)
+
+
+def test_offsets_are_written_with_ascii_digits() -> None:
+    with pytest.raises(ValueError, match="no time zone named"):
+        as_zone("+٠٢:٠٠")
+
+
+def test_the_databases_other_folders_are_not_part_of_a_name() -> None:
+    data = (resources.files("tzdata.zoneinfo.Europe") / "Berlin").read_bytes()
+    for folder in ("right/", "posix/"):
+        assert as_zone(f"{folder}Europe/Berlin") is BERLIN
+        assert as_zone(f"{folder}UTC") is UTC
+        zone = ZoneInfo.from_file(io.BytesIO(data), key=f"{folder}Europe/Berlin")
+        assert as_zone(zone) is BERLIN
+        assert zone_name(zone) == "Europe/Berlin"
+        assert as_zone(tz.tzfile(io.BytesIO(data), f"/usr/share/zoneinfo/{folder}Europe/Berlin")) is BERLIN
+
+
+def test_a_dateutil_zone_read_from_a_stream_has_no_name() -> None:
+    data = (resources.files("tzdata.zoneinfo.Europe") / "Berlin").read_bytes()
+    for zone in (tz.tzfile(io.BytesIO(data)), tz.tzfile(io.BytesIO(data), "my own zone")):
+        with pytest.raises(ValueError, match="no name under which it could be stored: give a name"):
+            as_zone(zone)
+    assert as_zone(tz.tzfile(io.BytesIO(data), "Europe/Berlin")) is BERLIN
+
+
 def test_zones_without_a_name_are_refused_with_advice() -> None:
     class Own(Pytz):
         """Somebody's zone, of no library that we know."""
