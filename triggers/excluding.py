@@ -32,11 +32,11 @@ _EPOCH_DAY = date(1970, 1, 1).toordinal()
 
 
 class ExcludingTrigger(CompositeTrigger):
-    """Fires whenever *trigger* does, but not on *dates*, and not at the fire times of *triggers*.
+    """Fires whenever *base* does, but not on *dates*, and not at the fire times of *triggers*.
 
-    *dates* is anything iterable: a date or a text ``"2026-12-25"`` leaves out the whole day, by the calendar of the trigger's zone; a datetime or a text
+    *dates* is anything iterable: a date or a text ``"2026-12-25"`` leaves out the whole day, by the calendar of its zone; a datetime or a text
     ``"2026-12-25 12:00:00"`` that moment only. A mapping gives its keys, so a calendar of the package `holidays` can be passed as it is:
-    ``ExcludingTrigger(trigger, holidays.country_holidays("DE", years=range(2026, 2036)))``; only what it holds now is taken.
+    ``ExcludingTrigger(base, holidays.country_holidays("DE", years=range(2026, 2036)))``; only what it holds now is taken.
 
     Of *triggers*, those on the wall clock (cron, calendar interval, rrule) leave out the whole second in which they fire, others that very
     moment. A cron trigger for every second of some hours leaves out the hours: "every two hours, but not at weekends" is
@@ -47,28 +47,28 @@ class ExcludingTrigger(CompositeTrigger):
     of a user's own class the way back (`previous_before`, `count_between`) is there, too; with one it raises TypeError.
     """
 
-    __slots__ = ("_days", "_exclusions", "_moments", "_source", "trigger", "triggers")
+    __slots__ = ("_days", "_exclusions", "_moments", "_source", "base", "triggers")
 
-    argument_names: ClassVar[frozenset[str]] = frozenset({"trigger", "dates", "triggers", "jitter"})
+    argument_names: ClassVar[frozenset[str]] = frozenset({"base", "dates", "triggers", "jitter"})
 
-    trigger: BaseTrigger
+    base: BaseTrigger
     triggers: tuple[BaseTrigger, ...]
     _days: tuple[int, ...]  # from 1970-01-01, sorted
     _moments: tuple[int, ...]  # instants, sorted
-    _source: Source  # the trigger as it is asked
+    _source: Source  # the base as it is asked
     _exclusions: tuple[Exclusion, ...]
 
     def __init__(
         self,
-        trigger: BaseTrigger,
+        base: BaseTrigger,
         dates: Iterable[date | str] = (),
         triggers: Iterable[BaseTrigger] = (),
         jitter: float | None = None,
     ) -> None:
-        if not isinstance(trigger, BaseTrigger):
-            raise TypeError(f"trigger: expected a trigger, got {trigger!r} of type {type(trigger).__name__}")
-        days, moments = _read(dates, zone_of([trigger]))
-        self._fill(trigger, days, moments, checked_parts(triggers, "triggers"), check_jitter(jitter), False)
+        if not isinstance(base, BaseTrigger):
+            raise TypeError(f"base: expected a trigger, got {base!r} of type {type(base).__name__}")
+        days, moments = _read(dates, zone_of([base]))
+        self._fill(base, days, moments, checked_parts(triggers, "triggers"), check_jitter(jitter), False)
 
     @property
     def dates(self) -> tuple[date, ...]:
@@ -79,27 +79,27 @@ class ExcludingTrigger(CompositeTrigger):
 
     @property
     def parts(self) -> tuple[BaseTrigger, ...]:
-        return (self.trigger, *self.triggers)
+        return (self.base, *self.triggers)
 
     def _fill(
         self,
-        trigger: BaseTrigger,
+        base: BaseTrigger,
         days: tuple[int, ...],
         moments: tuple[int, ...],
         triggers: tuple[BaseTrigger, ...],
         jitter: float | None,
         bound: bool,
     ) -> None:
-        put(self, "trigger", trigger)
+        put(self, "base", base)
         put(self, "triggers", triggers)
         put(self, "_days", days)
         put(self, "_moments", moments)
-        self._set(jitter, bound, zone_of([trigger]))
-        put(self, "_source", source_of(trigger))
+        self._set(jitter, bound, zone_of([base]))
+        put(self, "_source", source_of(base))
         exclusions: list[Exclusion] = [Days(days, self.timezone)] if days else []
         if moments:
             exclusions.append(Moments(moments))
-        put(self, "_exclusions", tuple(exclusions + _exclusions_by(triggers, trigger)))
+        put(self, "_exclusions", tuple(exclusions + _exclusions_by(triggers, base)))
 
     def _fill_from(self, other: Self, parts: tuple[BaseTrigger, ...]) -> None:
         self._fill(parts[0], other._days, other._moments, parts[1:], other.jitter, True)
@@ -142,7 +142,7 @@ class ExcludingTrigger(CompositeTrigger):
     def _in_vain(self, begin: int | None, reached: int | None) -> ValueError:
         assert begin is not None
         assert reached is not None  # else the search had ended
-        advice = "Check that the trigger has fire times that are not excluded"
+        advice = "Check that the base has fire times that are not excluded"
         return in_vain(self, "fire time that is not excluded", begin, reached, advice)
 
     def _count(self, after: int, until: int) -> int:
@@ -157,18 +157,18 @@ class ExcludingTrigger(CompositeTrigger):
         return count
 
     def _on_whole_seconds(self) -> bool:
-        return on_whole_seconds(self.trigger)
+        return on_whole_seconds(self.base)
 
     def modified(self, **trigger_args: Any) -> Self:
         check_arguments(self, trigger_args)
         keep = {
-            "trigger": self.trigger,
+            "base": self.base,
             "dates": self.dates,
             "triggers": self.triggers,
             "jitter": self.jitter,
         }
         changed = type(self)(**{**keep, **trigger_args})
-        if trigger_args.keys().isdisjoint(("trigger", "triggers")):
+        if trigger_args.keys().isdisjoint(("base", "triggers")):
             put(changed, "_bound", self._bound)
         return changed
 
@@ -176,7 +176,7 @@ class ExcludingTrigger(CompositeTrigger):
         """Plain data, but for parts of a user's own classes, which stay objects."""
         return {
             "version": 1,
-            "trigger": part_state(self.trigger),
+            "base": part_state(self.base),
             "dates": [date.fromordinal(day + _EPOCH_DAY).isoformat() for day in self._days],
             "moments": list(self._moments),
             "triggers": list(map(part_state, self.triggers)),
@@ -191,7 +191,7 @@ class ExcludingTrigger(CompositeTrigger):
             raise TypeError(f"moments must be a list of integers, not {moments!r}")
         days = sorted({date.fromisoformat(day).toordinal() - _EPOCH_DAY for day in state["dates"]})
         self._fill(
-            part_from_state(state["trigger"]),
+            part_from_state(state["base"]),
             tuple(days),
             tuple(sorted(set(moments))),
             parts_from_state(state, "triggers"),
@@ -200,17 +200,17 @@ class ExcludingTrigger(CompositeTrigger):
         )
 
     def _identity(self) -> tuple[object, ...]:
-        return (self.trigger, self._days, self._moments, self.triggers, self.jitter)
+        return (self.base, self._days, self._moments, self.triggers, self.jitter)
 
     def __str__(self) -> str:
         dates = self.dates
         shown = list(map(str, dates))
         if len(dates) > 3:
             shown = [f"{len(dates)} dates from {shown[0]} to {shown[-1]}"]
-        return f"excluding[{', '.join([str(self.trigger), *shown, *map(str, self.triggers)])}]"
+        return f"excluding[{', '.join([str(self.base), *shown, *map(str, self.triggers)])}]"
 
     def __repr__(self) -> str:
-        parts = [f"trigger={self.trigger!r}"]
+        parts = [f"base={self.base!r}"]
         if self._days or self._moments:
             parts.append(f"dates={list(map(str, self.dates))!r}")
         if self.triggers:

@@ -119,7 +119,7 @@ def test_dates_as_people_give_them() -> None:
         ({"dates": None}, TypeError, "dates: expected a list"),
         ({"dates": ["2026-02-30"]}, ValueError, "dates: '2026-02-30' is not a date"),
         ({"dates": [5]}, TypeError, "dates: expected a datetime"),
-        ({"trigger": "cron"}, TypeError, "trigger: expected a trigger, got 'cron'"),
+        ({"base": "cron"}, TypeError, "base: expected a trigger, got 'cron'"),
         ({"triggers": every(5)}, TypeError, "triggers: expected a list of triggers"),
         ({"triggers": [5]}, TypeError, r"triggers\[0\]: expected a trigger"),
         ({"jitter": "5"}, TypeError, "jitter"),
@@ -128,7 +128,7 @@ def test_dates_as_people_give_them() -> None:
 )
 def test_what_is_not_understood(arguments: dict[str, Any], error: type[Exception], reason: str) -> None:
     with pytest.raises(error, match=reason):
-        ExcludingTrigger(**{"trigger": CronTrigger(hour=9, timezone=BERLIN), **arguments})
+        ExcludingTrigger(**{"base": CronTrigger(hour=9, timezone=BERLIN), **arguments})
 
 
 # -- what excluded triggers stand for --------------------------------------------------------------------------------------
@@ -328,6 +328,17 @@ COMPOSITES: list[InstantTrigger] = [
 ]
 
 
+def test_by_its_alias() -> None:
+    """add_job() has an argument `trigger` of its own; all of this trigger's can be given beside it."""
+    scheduler = VirtualScheduler(start=NOW, timezone=UTC)
+    scheduler.start()
+    nine = CronTrigger(hour=9, timezone=BERLIN)
+    job = scheduler.add_job("time:time", "excluding", base=nine, dates=["2026-03-02"])
+    assert job.trigger == ExcludingTrigger(nine, ["2026-03-02"])
+    assert job.next_run_time == datetime(2026, 3, 3, 9, tzinfo=ZoneInfo(BERLIN))
+    scheduler.shutdown()
+
+
 @pytest.mark.parametrize("trigger", COMPOSITES, ids=str)
 def test_through_the_serializers_of_job_stores(trigger: InstantTrigger) -> None:
     name = f"{__name__}:Stored"
@@ -400,7 +411,7 @@ def test_texts() -> None:
         str(trigger) == "excluding[cron[hour='9'], 2026-12-24 09:00:00+01:00, 2026-12-25, interval[0:01:00]]"
     )
     assert repr(trigger) == (
-        f"<ExcludingTrigger (trigger={nine!r}, dates=['2026-12-24 09:00:00+01:00', '2026-12-25'], triggers=[{every(60)!r}], jitter=5)>"
+        f"<ExcludingTrigger (base={nine!r}, dates=['2026-12-24 09:00:00+01:00', '2026-12-25'], triggers=[{every(60)!r}], jitter=5)>"
     )
     many = ExcludingTrigger(nine, [f"2026-12-{day}" for day in range(10, 31)])
     assert str(many) == "excluding[cron[hour='9'], 21 dates from 2026-12-10 to 2026-12-30]"
@@ -413,7 +424,7 @@ def test_modified_and_unequal_by_each_part() -> None:
     assert trigger.modified() == trigger
     variants = [
         trigger,
-        trigger.modified(trigger=CronTrigger(hour=9, timezone=UTC)),
+        trigger.modified(base=CronTrigger(hour=9, timezone=UTC)),
         trigger.modified(dates=["2026-12-25"]),
         trigger.modified(dates=["2026-12-24 09:00:00"]),
         trigger.modified(triggers=[]),
@@ -421,5 +432,5 @@ def test_modified_and_unequal_by_each_part() -> None:
     ]
     assert len(set(variants)) == len(variants)
     settled = ExcludingTrigger(IntervalTrigger(hours=2), ["2026-12-25"]).bind(NOW, "job")
-    assert settled.modified(dates=[]).trigger is settled.trigger
+    assert settled.modified(dates=[]).base is settled.base
     assert settled.modified(dates=[]).bind(NOW, "other").next_after(0) == to_micros(NOW + timedelta(hours=2))
