@@ -36,7 +36,8 @@ class ExcludingTrigger(CompositeTrigger):
 
     *dates* is anything iterable: a date or a text ``"2026-12-25"`` leaves out the whole day, by the calendar of its zone; a datetime or a text
     ``"2026-12-25 12:00:00"`` that moment only. A mapping gives its keys, so a calendar of the package `holidays` can be passed as it is:
-    ``ExcludingTrigger(base, holidays.country_holidays("DE", years=range(2026, 2036)))``; only what it holds now is taken.
+    ``ExcludingTrigger(base, holidays.country_holidays("DE", years=range(2026, 2036)))``; only what it holds now is taken,
+    and an empty one is refused.
 
     Of *triggers*, those on the wall clock (cron, calendar interval, rrule) leave out the whole second in which they fire, others that very
     moment. A cron trigger for every second of some hours leaves out the hours: "every two hours, but not at weekends" is
@@ -224,6 +225,9 @@ def _read(dates: object, zone: tzinfo) -> tuple[tuple[int, ...], tuple[int, ...]
     """The days (from 1970-01-01) and the instants that were given for *dates*, each sorted."""
     if isinstance(dates, str | date) or not isinstance(dates, Iterable):
         raise TypeError(f"dates: expected a list of dates, got {dates!r}")
+    if isinstance(dates, Mapping) and not dates:
+        # A calendar that is filled when it is asked for a year, as those of `holidays` are, would exclude nothing, and say nothing.
+        raise ValueError("dates: the calendar holds no day yet; make it with years=range(...)")
     days, moments = set(), set()
     for value in dates:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import UserDict
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -119,6 +120,12 @@ def test_dates_as_people_give_them() -> None:
         ({"dates": None}, TypeError, "dates: expected a list"),
         ({"dates": ["2026-02-30"]}, ValueError, "dates: '2026-02-30' is not a date"),
         ({"dates": [5]}, TypeError, "dates: expected a datetime"),
+        (
+            {"dates": {}},
+            ValueError,
+            r"dates: the calendar holds no day yet; make it with years=range\(\.\.\.\)",
+        ),
+        ({"dates": UserDict()}, ValueError, "dates: the calendar holds no day yet"),
         ({"base": "cron"}, TypeError, "base: expected a trigger, got 'cron'"),
         ({"triggers": every(5)}, TypeError, "triggers: expected a list of triggers"),
         ({"triggers": [5]}, TypeError, r"triggers\[0\]: expected a trigger"),
