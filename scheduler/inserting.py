@@ -102,8 +102,14 @@ class InsertingMethods:
     def _insert_one(self, engine: Engine, port: Port, new: NewJob, looks: Looks) -> Job:
         job, given = new.job, new.job.trigger
         for _ in range(EDIT_TRIES):
-            job.trigger = self._bound(engine, new)
-            plan = self._plan(engine, new, job.trigger)
+            try:
+                job.trigger = self._bound(engine, new)
+                plan = self._plan(engine, new, job.trigger)
+            except ValueError:
+                # Some triggers cannot be bound at any moment ("and" with an interval that begins off the whole second). The one that is stored was.
+                if new.replace_existing and self._stored_trigger(port, job.id) == given:
+                    return self._replace(engine, port, new, given, looks)
+                raise
             try:
                 port.store.insert([(job, plan)])
             except ConflictingIdError:
@@ -181,6 +187,14 @@ class InsertingMethods:
     def _exists(self, port: Port, job_id: str) -> bool:
         record = port.store.peek(job_id)
         return record is not None and record.state != "ended"
+
+    def _stored_trigger(self, port: Port, job_id: str) -> BaseTrigger | None:
+        """The trigger of the job that is there; None if there is none, or if this process cannot make it."""
+        try:
+            found = port.store.read(job_id)
+        except JobRestoreError:
+            return None
+        return None if found is None or found[0].state == "ended" else found[1].trigger
 
     def _added(self, engine: Engine, port: Port, executor: str, at: int | None, looks: Looks) -> None:
         """Note what the loop is to look at."""

@@ -12,6 +12,7 @@ from mainspring.jobstores.base import ConflictingIdError
 from mainspring.jobstores.job import Job
 from mainspring.jobstores.memory import MemoryJobStore
 from mainspring.scheduler.virtual import VirtualScheduler
+from mainspring.triggers import AndTrigger, CronTrigger, IntervalTrigger
 
 from tests.guards.faults import STORES
 from tests.scheduler.watching import Heard, answer, at, nothing, other, started, virtual
@@ -102,3 +103,24 @@ def test_a_replaced_job_in_memory_is_the_one_that_everybody_holds() -> None:
         for job in (old, new, job_of(scheduler)):
             assert (job.name, job.pending, job.next_run_time) == ("new", False, at(120))
         assert old is new is scheduler.get_job("x")
+
+
+def test_replacing_with_an_equal_trigger_that_cannot_be_bound_at_this_moment(
+    scheduler: VirtualScheduler,
+) -> None:
+    """The stored one was bound on a whole second, and a program that adds its jobs at each start never starts on one."""
+
+    def both() -> AndTrigger:
+        return AndTrigger([IntervalTrigger(hours=2, timezone="UTC"), CronTrigger(minute=0, timezone="UTC")])
+
+    first = scheduler.add_job(answer, both(), args=[1], id="x", next_run_time=at(7200)).next_run_time
+    scheduler.advance(timedelta(seconds=7, microseconds=5))
+    job = scheduler.add_job(answer, both(), args=[1], id="x", replace_existing=True, max_instances=3)
+    assert (job.next_run_time, job.max_instances) == (first, 3)
+    assert job.next_run_time == at(7200)
+    with pytest.raises(ValueError, match="never fires on a whole second"):
+        scheduler.add_job(answer, both(), args=[1], id="y", replace_existing=True)
+    other_one = AndTrigger([IntervalTrigger(hours=4), CronTrigger(minute=0)])
+    with pytest.raises(ValueError, match="never fires on a whole second"):
+        scheduler.add_job(answer, other_one, args=[1], id="x", replace_existing=True)
+    assert job_of(scheduler).next_run_time == at(7200)

@@ -38,6 +38,9 @@ MOMENTS = st.integers(4 * 86_400_000_000, 130 * 366 * 86_400_000_000).map(
     lambda instant: from_micros(instant, UTC)
 )
 ENDS = st.one_of(st.none(), MOMENTS)
+BOUNDS = st.tuples(ENDS, ENDS).map(
+    lambda ends: ends if None in ends else tuple(sorted(ends, key=lambda moment: moment or NOW))
+)
 JITTERS = st.one_of(st.none(), st.integers(0, 100), st.floats(0, 100))
 
 
@@ -49,11 +52,12 @@ def dates(draw: st.DrawFn) -> DateTrigger:
 
 @st.composite
 def intervals(draw: st.DrawFn) -> IntervalTrigger:
+    start, end = draw(BOUNDS)
     trigger = IntervalTrigger(
         days=draw(st.integers(0, 40)),
         seconds=draw(st.one_of(st.integers(1, 100_000), st.floats(1e-3, 1e6))),
-        start_date=draw(ENDS),
-        end_date=draw(ENDS),
+        start_date=start,
+        end_date=end,
         timezone=draw(ZONES),
         jitter=draw(JITTERS),
     )
@@ -70,7 +74,8 @@ def crons(draw: st.DrawFn) -> CronTrigger:
     fields: dict[str, Any] = draw(cron_fields())
     if draw(st.integers(0, 4)) == 0:
         fields["minute"] = draw(st.sampled_from(["H", "H/7", "H(10-19)"]))
-    rest = {"start_date": draw(ENDS), "end_date": draw(ENDS), "jitter": draw(JITTERS), **draw(POLICIES)}
+    start, end = draw(BOUNDS)
+    rest = {"start_date": start, "end_date": end, "jitter": draw(JITTERS), **draw(POLICIES)}
     try:
         trigger = cron({**fields, **rest}, draw(ZONES))
     except CronExpressionError:

@@ -216,17 +216,16 @@ class CronTrigger(CivilTrigger):
         if start is not None and end is not None and end < start:
             raise ValueError(f"end_date: {end_date} is before start_date, {start_date}: it would never fire")
         self._settle(compiled, start, end, zone, check_jitter(jitter), gap, overlap)
-        if (start, end, gap) != (None, None, None) and not compiled.hashed:
-            self._check_fires()
+        if self._policies[0] is Gap.SKIP:
+            self._check_shown()
 
-    def _check_fires(self) -> None:
-        """Raise CronExpressionError if its start, its end or the clock's gaps leave it no fire time. (That there are dates at all is known.)"""
-        # In 1970 no field of a year begins before, and no table of a zone much before.
-        if self.next_after(max(self._start, 0) - 1) is None and self.previous_before(0) is None:
+    def _check_shown(self) -> None:
+        """Raise CronExpressionError if the clock skips every time that matches, so that none is left."""
+        # From 1970 on, where years begin that a field can name.
+        if self._wall.next(0) is not None and self._open and self.next_after(0) is None:
             fields = ", ".join(self._shown())
             raise CronExpressionError(
-                f"no time ever matches {fields} from {self.start_date or 'the beginning'} to {self.end_date or 'the end'}, "
-                f"with gap='{self._gap}' in {zone_name(self.timezone)}: it would never fire",
+                f"the clock of {zone_name(self.timezone)} skips every time that matches {fields}: with gap='skip' it would never fire",
                 None,
                 fields,
             )
