@@ -102,7 +102,15 @@ REFUSED = {
     "FREQ=DAILY;RSCALE=CHINESE": "'RSCALE=CHINESE' is not understood",
     "FREQ=DAILY;BYHOUR=": "BYHOUR",
     "FREQ=DAILY;BYHOUR=nine": "BYHOUR",
-    "FREQ=DAILY;BYHOUR=24": "hour",
+    "FREQ=DAILY;BYHOUR=24": "BYHOUR must be 0 to 23, got 24",
+    "freq=daily;byhour=nine": "'freq=daily;byhour=nine': BYHOUR must be 0 to 23, got 'nine'",
+    "FREQ=DAILY;BYHOUR=1_0": "BYHOUR must be 0 to 23, got '1_0'",
+    "FREQ=DAILY;BYHOUR=٣": "BYHOUR must be 0 to 23, got '٣'",
+    "FREQ=WEEKLY;BYDAY=Mon": "'FREQ=WEEKLY;BYDAY=Mon': BYDAY: expected MO, TU, WE, TH, FR, SA, SU, or one with its number",
+    "FREQ=WEEKLY;BYDAY=MO,tue": "got 'tue'",
+    "FREQ=WEEKLY;BYDAY=MO,": "got ''",
+    "FREQ=WEEKLY;WKST=monday": "WKST: expected MO, TU, WE, TH, FR, SA, SU; got 'monday'",
+    "FREQ=WEEKLY;WKST=": "WKST: expected MO, TU",
     "FREQ=HOURLY;BYHOUR=24": "BYHOUR must be 0 to 23, got 24",
     "FREQ=HOURLY;BYMINUTE=-1": "BYMINUTE must be 0 to 59, got -1",
     "FREQ=SECONDLY;BYSECOND=60": "BYSECOND must be 0 to 59, got 60",
@@ -143,7 +151,10 @@ REFUSED = {
     "EXDATE:20260101T000000": "neither an RRULE nor an RDATE",
     "DTSTART:20260101T000000": "neither an RRULE nor an RDATE",
     "SUMMARY:breakfast": "the lines known are DTSTART",
-    "every day": "is not understood",
+    "every day": "rule: 'every day' is not understood: expected 'FREQ=…;…'",
+    "FREQ=DAILY; every day": "'FREQ=DAILY; every day': 'every day' is not understood",
+    "freq=daily;\n  Until=tomorrow;": "'tomorrow' is not a date",
+    "DTSTART:2026-Jan RRULE:FREQ=DAILY": "'DTSTART:2026-Jan': '2026-Jan' is not a date",
 }
 
 
@@ -152,3 +163,23 @@ def test_refused_with_the_reason(text: str) -> None:
     with pytest.raises(ValueError, match=r"^rule: ") as caught:
         read_rule(text)
     assert REFUSED[text] in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x" * 100_000,
+        "FREQ=DAILY;" + "x" * 100_000,
+        "FREQ=DAILY;BYDAY=" + "x" * 100_000,
+        "DTSTART:" + "x" * 100_000,
+    ],
+)
+def test_an_error_does_not_repeat_a_whole_file(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^rule: ") as caught:
+        read_rule(text)
+    assert len(str(caught.value)) < 700
+
+
+@pytest.mark.parametrize("text", [";FREQ=DAILY; ;", " ; FREQ = DAILY;;"])
+def test_blanks_and_semicolons_around_parts_do_not_count(text: str) -> None:
+    assert read_rule(text).text == "FREQ=DAILY"
