@@ -33,7 +33,7 @@ def told(trigger: BaseTrigger, begin: datetime = _MONTH[0], end: datetime = _MON
     return hazards(trigger, to_micros(begin), to_micros(end))
 
 
-def every(**length: float) -> IntervalTrigger:
+def every(**length: Any) -> IntervalTrigger:
     return IntervalTrigger(**length, start_date="2026-06-01 00:00:00", timezone="UTC")
 
 
