@@ -21,6 +21,8 @@ __all__ = ["Days", "Exclusion", "Moments", "Range", "Seconds", "Times"]
 
 _SECOND = 1_000_000
 _DAY = 86_400
+_FIRST = FIRST_INSTANT // _SECOND
+_LAST = LAST_INSTANT // _SECOND
 
 
 class Exclusion(Protocol):
@@ -66,7 +68,7 @@ class Days:
         while True:
             span = self._offsets.at(second)
             run = self._runs.get((second + span.offset) // _DAY)
-            if run is None:
+            if run is None or second > _LAST:
                 return max(instant, second * _SECOND)
             # A change of the clock may come first, and show another day, or the same one once more.
             second = min(run[1] * _DAY - span.offset, span.end)
@@ -76,7 +78,8 @@ class Days:
         while True:
             span = self._offsets.at(second)
             run = self._runs.get((second + span.offset) // _DAY)
-            if run is None:
+            # Before the calendar there is no earlier span to go on in.
+            if run is None or second < _FIRST:
                 return min(instant, second * _SECOND + _SECOND - 1)
             second = max(run[0] * _DAY - span.offset, span.start) - 1
 
@@ -94,6 +97,8 @@ class Days:
         """The first instant not before *instant* that is excluded; far beyond the calendar if none is."""
         second = instant // _SECOND
         while True:
+            if second > _LAST:
+                return LAST_INSTANT * 2
             span = self._offsets.at(second)
             day = (second + span.offset) // _DAY
             if day in self._runs:
