@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
 from logging import INFO
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from ..events import EVENT_JOB_ADDED, JobEvent
 from ..jobstores.job import Job
@@ -14,7 +14,15 @@ from ..triggers.instants import parse_date, to_micros
 from .inserting import Looks, NewJob
 from .pending import PendingMethods
 from .planning import Undefined, undefined
-from .plugins import create_trigger, refuse_unknown
+from .plugins import (
+    CRONTAB_ADVICE,
+    arguments_of,
+    check_trigger,
+    create_trigger,
+    did_you_mean,
+    like_crontab,
+    refuse_unknown,
+)
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -178,6 +186,10 @@ class AddingMethods(PendingMethods):
         trigger_args: Mapping[str, Any],
     ) -> NewJob:
         """Check everything that can be checked now."""
+        if isinstance(args, str) and isinstance(trigger, str) and like_crontab(args):
+            raise TypeError(
+                f"args must be a list or tuple of positional arguments, got {args!r}; {CRONTAB_ADVICE}"
+            )
         given = {option: value for option, value in options.items() if value is not undefined}
         if executor != "default":
             given["executor"] = executor
@@ -188,7 +200,7 @@ class AddingMethods(PendingMethods):
             args=() if args is None else args,
             kwargs=kwargs,
             name=name,
-            trigger=self._trigger(trigger, trigger_args),
+            trigger=self._trigger(trigger, trigger_args, (*ARGUMENTS, *self._settings.job_defaults)),
         )
         defaults = self._settings.job_defaults
         job.misfire_grace_time = defaults["misfire_grace_time"]
@@ -204,29 +216,26 @@ class AddingMethods(PendingMethods):
             )
         return NewJob(job, jobstore, replace_existing, self._instant(next_run_time))
 
-    def _trigger(self, trigger: Any, trigger_args: Mapping[str, Any]) -> BaseTrigger:
-        """A trigger of what a caller gave for one."""
+    def _trigger(
+        self, trigger: Any, trigger_args: Mapping[str, Any], beside: Iterable[str] = ()
+    ) -> BaseTrigger:
+        """A trigger of what a caller gave for one; *beside* are the names of what else is taken in the same call."""
         if isinstance(trigger, str):
-            return create_trigger(
-                trigger, self.timezone, trigger_args, (*ARGUMENTS, *self._settings.job_defaults)
-            )
+            return create_trigger(trigger, self.timezone, trigger_args, beside)
         if trigger is None:
             refuse_unknown(
                 trigger_args,
-                (*ARGUMENTS, *self._settings.job_defaults),
+                beside,
                 'argument (there is no trigger, such as trigger="interval", which could have arguments)',
             )
             return DateTrigger(timezone=self.timezone)
-        if not isinstance(trigger, BaseTrigger):
-            raise TypeError(
-                f"Expected a trigger instance or the name of one, got {type(trigger).__name__} instead: {trigger!r}"
-            )
-        refuse_unknown(
-            trigger_args,
-            ("misfire_grace_time", "coalesce", "max_instances"),
-            f"argument beside {type(trigger).__name__}",
-        )
-        return trigger
+        check_trigger(trigger, "a trigger instance or the name of one")
+        for name in trigger_args:
+            kind: type = type(trigger)
+            own = name in arguments_of(kind)[0]
+            tail = f"; give it to {kind.__name__}(...)" if own else did_you_mean(name, (), beside)
+            raise TypeError(f"Unknown argument beside {kind.__name__}: {name!r}{tail}")
+        return cast(BaseTrigger, trigger)
 
     def _instant(self, time: Any) -> int | Undefined | None:
         """A next run time as the caller gave it: µs UTC; naive times are in the scheduler's zone."""

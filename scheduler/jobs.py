@@ -19,7 +19,7 @@ from .adding import AddingMethods
 from .engine import Engine
 from .errors import SchedulerNotRunningError
 from .inserting import EDIT_TRIES, NewJob
-from .plugins import did_you_mean
+from .plugins import CRONTAB_ADVICE, check_trigger, did_you_mean, is_trigger_name, like_crontab
 from .port import Port
 
 Edit = tuple[Callable[[Record], Transition], Job]
@@ -94,7 +94,11 @@ class JobMethods(AddingMethods):
     def reschedule_job(
         self, job_id: str, jobstore: str | None = None, trigger: Any = None, **trigger_args: Any
     ) -> Job:
-        """Give a job another trigger; its next run time is computed from now. A paused or parked job runs again."""
+        """Give a job another trigger; its next run time is computed from now. A paused or parked job runs again.
+
+        `trigger` and its arguments are those of `add_job`; without one the job runs once, now.
+        """
+        self._check_alias(jobstore, trigger)
         return self._reschedule_job(job_id, jobstore, None, trigger, trigger_args)
 
     def pause_job(self, job_id: str, jobstore: str | None = None) -> Job:
@@ -177,7 +181,7 @@ class JobMethods(AddingMethods):
         trigger_args: dict[str, Any],
     ) -> Job:
         self._check_process()
-        given = self._trigger(trigger, trigger_args)
+        given = self._new_trigger(trigger, trigger_args)
 
         def change(new: NewJob) -> None:
             new.job.trigger, new.next_run_time = given, planning.undefined
@@ -289,10 +293,7 @@ class JobMethods(AddingMethods):
         time = self._instant(changes.pop("next_run_time", planning.undefined))
         rebuilt = self._rebuilt(changes.pop("trigger", clone.trigger), trigger_args) if trigger_args else None
         if "trigger" in changes:
-            if not isinstance(changes["trigger"], BaseTrigger):
-                raise TypeError(
-                    f"Expected a trigger instance, got {type(changes['trigger']).__name__} instead"
-                )
+            _check_new_trigger(changes["trigger"])
             changes["trigger"] = changes["trigger"].bind(self._now(engine), clone.id)
         clone._modify(**changes)
         if rebuilt is not None:
@@ -311,7 +312,8 @@ class JobMethods(AddingMethods):
     def _rebuilt(self, trigger: Any, trigger_args: dict[str, Any]) -> BaseTrigger:
         """A trigger built anew from arguments that `modify_job` was given beside the job's attributes."""
         if isinstance(trigger, str):
-            return self._trigger(trigger, trigger_args)
+            return self._trigger(trigger, trigger_args, MODIFIABLE)
+        check_trigger(trigger, "a trigger instance or the name of one")
         known = trigger.argument_names if isinstance(trigger, InstantTrigger) else frozenset()
         unknown = sorted(trigger_args.keys() - known)
         if unknown:
@@ -322,6 +324,32 @@ class JobMethods(AddingMethods):
         rebuilt: BaseTrigger = trigger.modified(**trigger_args)
         return rebuilt
 
+    def _new_trigger(self, trigger: Any, trigger_args: dict[str, Any]) -> BaseTrigger:
+        """The trigger that `reschedule_job` was given."""
+        if trigger is None and trigger_args:
+            raise TypeError(
+                f"{', '.join(map(repr, trigger_args))}: arguments without a trigger; give the trigger, too, such as "
+                'trigger="interval", or change arguments of the one that the job has with modify_job'
+            )
+        return self._trigger(trigger, trigger_args, ("jobstore",))
+
+    def _check_alias(self, jobstore: Any, trigger: Any) -> None:
+        """Refuse what was meant for the trigger: here, other than in `add_job`, the job store stands before it."""
+        if jobstore is None:
+            return
+        if not isinstance(jobstore, str):
+            advice = "; give it as trigger=" if isinstance(jobstore, BaseTrigger) else ""
+            raise TypeError(f"jobstore: expected an alias, got a {type(jobstore).__name__}{advice}")
+        engine = self._engine
+        known = jobstore in self._jobstores if engine is None else engine.port(jobstore) is not None
+        if trigger is not None or known:
+            return
+        if is_trigger_name(jobstore):
+            advice = f"the name of a trigger; give it as trigger={jobstore!r}"
+            raise TypeError(f"jobstore: expected an alias, got {jobstore!r}, {advice}")
+        if like_crontab(jobstore):
+            raise TypeError(f"jobstore: expected an alias, got {jobstore!r}; {CRONTAB_ADVICE}")
+
     def _modify_pending(self, new: NewJob, changes: dict[str, Any]) -> None:
         changes = dict(changes)
         trigger_args = {name: changes.pop(name) for name in list(changes) if name not in MODIFIABLE}
@@ -330,6 +358,8 @@ class JobMethods(AddingMethods):
             time = self._instant(changes.pop("next_run_time"))
         if trigger_args:
             changes["trigger"] = self._rebuilt(changes.get("trigger", new.job.trigger), trigger_args)
+        elif "trigger" in changes:
+            _check_new_trigger(changes["trigger"])
         new.job._modify(**changes)
         new.next_run_time = time
 
@@ -366,3 +396,12 @@ class JobMethods(AddingMethods):
         if self._engine is None:
             raise SchedulerNotRunningError
         return self._engine
+
+
+def _check_new_trigger(trigger: Any) -> None:
+    """Refuse what `modify_job` was given for a trigger without any arguments of it."""
+    if isinstance(trigger, str) and is_trigger_name(trigger):
+        raise TypeError(
+            f'Expected a trigger instance, got the name "{trigger}" alone: give its arguments beside it, or use reschedule_job'
+        )
+    check_trigger(trigger, "a trigger instance")

@@ -1,15 +1,20 @@
 """Plug-ins: triggers, executors and job stores by their short names, through entry points loaded on first use."""
 
+from __future__ import annotations
+
 import importlib
 import inspect
 from collections.abc import Iterable, Mapping
 from datetime import tzinfo
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..executors.base import BaseExecutor
 from ..jobstores.base import BaseJobStore
 from ..triggers.base import BaseTrigger
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoints
 
 #: The import name that this package was installed under: the entry points' groups and our own modules begin with it.
 PACKAGE = __name__.split(".")[0]
@@ -45,6 +50,48 @@ _OWN = {
 #: Our plug-ins that need a package beyond the core dependencies, with the extra that brings it.
 _EXTRAS = {("jobstores", "sqlalchemy"): "sqlalchemy"}
 
+#: What is said wherever the line of a crontab was given for something else.
+CRONTAB_ADVICE = "a crontab line is made a trigger by CronTrigger.from_crontab(...)"
+
+_DAY_OF_WEEK = "did you mean 'day_of_week'?"
+_RUN_DATE = "did you mean 'run_date'?"
+_CALENDAR = 'the trigger "calendarinterval" has months and years'
+_ELAPSED = 'hours, minutes and seconds between runs are for the trigger "interval"'
+
+# What is meant by arguments that a trigger does not have: where the nearest name would be another thing.
+_MEANT = {
+    ("cron", "weekday"): _DAY_OF_WEEK,
+    ("cron", "weekdays"): _DAY_OF_WEEK,
+    ("cron", "dow"): _DAY_OF_WEEK,
+    ("cron", "expr"): CRONTAB_ADVICE,
+    ("cron", "crontab"): CRONTAB_ADVICE,
+    ("cron", "expression"): CRONTAB_ADVICE,
+    ("cron", "cron"): CRONTAB_ADVICE,
+    ("date", "run_time"): _RUN_DATE,
+    ("date", "run_at"): _RUN_DATE,
+    ("date", "at"): _RUN_DATE,
+    ("date", "time"): _RUN_DATE,
+    ("date", "datetime"): _RUN_DATE,
+    ("interval", "month"): _CALENDAR,
+    ("interval", "months"): _CALENDAR,
+    ("interval", "year"): _CALENDAR,
+    ("interval", "years"): _CALENDAR,
+    ("interval", "weekday"): 'the trigger "cron" has day_of_week',
+    ("interval", "milliseconds"): "give seconds with a fraction, such as seconds=0.25",
+    ("interval", "microseconds"): "give seconds with a fraction, such as seconds=0.000001",
+    ("calendarinterval", "hours"): _ELAPSED,
+    ("calendarinterval", "minutes"): _ELAPSED,
+    ("calendarinterval", "seconds"): _ELAPSED,
+}
+
+# How the arguments are given without which our triggers cannot be made.
+_NEEDED = {
+    ("rrule", "rule"): 'such as rule="FREQ=WEEKLY;BYDAY=MO"',
+    ("and", "triggers"): "such as triggers=[CronTrigger(...), IntervalTrigger(...)]",
+    ("or", "triggers"): "such as triggers=[CronTrigger(...), CronTrigger(...)]",
+    ("excluding", "base"): "the trigger that it leaves times out of, such as base=CronTrigger(...)",
+}
+
 # Loaded classes by (kind, name). Filled without a lock: two threads that race load the same class twice.
 _loaded: dict[tuple[str, str], type] = {}
 
@@ -73,12 +120,18 @@ def create_trigger(
     *beside* are the names of other things that the caller takes in the same call: a misspelt one of them arrives here.
 
     :raises LookupError, ImportError: as :func:`load_plugin`
-    :raises TypeError: an argument that this trigger does not have; the message gives the nearest one
+    :raises TypeError: an argument that this trigger does not have, or one missing that it needs; the message says which
     """
     cls = load_plugin("triggers", name)
     known, anything = arguments_of(cls)
     if not anything and not known.keys() >= args.keys():
-        refuse_unknown(args, known, f'argument of the trigger "{name}"', beside)
+        _refuse_argument(name, next(given for given in args if given not in known), known, beside)
+    for needed, parameter in known.items():
+        if parameter.default is parameter.empty and needed not in args:
+            example = _NEEDED.get((name, needed))
+            raise TypeError(
+                f'The trigger "{name}" needs the argument {needed!r}{f", {example}" if example else ""}'
+            )
     if "timezone" not in args and "timezone" in known:
         args = {**args, "timezone": timezone}
     trigger: BaseTrigger = cls(**args)
@@ -108,15 +161,45 @@ def refuse_unknown(given: Iterable[str], known: Iterable[str], what: str, beside
 
 
 def did_you_mean(name: object, known: Iterable[str], beside: Iterable[str] = ()) -> str:
-    """The tail of an error message about an unknown *name*: the nearest known name, or one of *beside*, or else all that are known."""
+    """The tail of an error message about an unknown *name*: the nearest known name, or one of *beside*, or else all that are known.
+
+    Only what is really near is offered, *beside* nearer still: to be led to another thing is worse than to read a list.
+    """
     import difflib  # here: only errors need it
 
-    names = sorted(known)
-    # 0.5: "minute" for "min" is still meant; the default of 0.6 misses such abbreviations.
-    near = difflib.get_close_matches(str(name), [*names, *beside], n=1, cutoff=0.5)
+    names, given = sorted(known), str(name).lower()
+    # 0.65: one letter of three is wrong, "uri" for "url".
+    near = difflib.get_close_matches(given, names, n=1, cutoff=0.65)
+    near = near or difflib.get_close_matches(given, list(beside), n=1, cutoff=0.8)
     if near:
         return f"; did you mean {near[0]!r}?"
     return f"; known are: {', '.join(names)}" if names else ""
+
+
+def check_trigger(value: object, expected: str) -> None:
+    """Raise TypeError if *value* is no trigger; *expected* says what is taken."""
+    if isinstance(value, type) and issubclass(value, BaseTrigger):
+        raise TypeError(
+            f"Expected {expected}, got the class {value.__name__}; call it: {value.__name__}(...)"
+        )
+    if not isinstance(value, BaseTrigger):
+        raise TypeError(f"Expected {expected}, got {type(value).__name__} instead: {value!r}")
+
+
+def is_trigger_name(name: str) -> bool:
+    """Whether a trigger is registered as *name*; loads none. For errors: it reads the metadata of what is installed."""
+    return name in _OWN["triggers"] or any(entry.name == name for entry in _entry_points("triggers"))
+
+
+def like_crontab(text: str) -> bool:
+    """Whether *text* looks as if somebody meant the line of a crontab."""
+    return text.startswith("@") or len(text.split()) >= 5
+
+
+def _refuse_argument(trigger: str, name: str, known: Iterable[str], beside: Iterable[str]) -> NoReturn:
+    meant = _MEANT.get((trigger, name))
+    tail = did_you_mean(name, known, beside) if meant is None else f"; {meant}"
+    raise TypeError(f'Unknown argument of the trigger "{trigger}": {name!r}{tail}')
 
 
 def _load(kind: str, name: str) -> type:
@@ -142,15 +225,25 @@ def _load(kind: str, name: str) -> type:
 
 def _registered(kind: str, name: str) -> str:
     """The "module:Class" that some installed distribution registers under this name."""
-    # Here, since it costs a fifth of the library's import time, and few programs name a plug-in that is not ours.
-    from importlib.metadata import entry_points
-
-    registered = entry_points(group=f"{PACKAGE}.{kind}")
+    registered = _entry_points(kind)
     for entry in registered:
         if entry.name == name:
             return f"{entry.module}:{entry.attr}"
     known = {*_OWN[kind], *(entry.name for entry in registered)}
-    raise LookupError(f'No {NOUNS[kind]} by the name "{name}" was found{did_you_mean(name, known)}')
+    if kind == "triggers" and like_crontab(name):
+        tail = f"; {CRONTAB_ADVICE}"
+    elif kind == "triggers" and "FREQ=" in name.upper():
+        tail = "; a recurrence rule is made a trigger by RRuleTrigger(...)"
+    else:
+        tail = did_you_mean(name, known)
+    raise LookupError(f'No {NOUNS[kind]} by the name "{name[:200]}" was found{tail}')
+
+
+def _entry_points(kind: str) -> EntryPoints:
+    # Here, since it costs a fifth of the library's import time, and few programs name a plug-in that is not ours.
+    from importlib.metadata import entry_points
+
+    return entry_points(group=f"{PACKAGE}.{kind}")
 
 
 def _install_advice(kind: str, name: str, missing: str) -> str:

@@ -153,6 +153,15 @@ MISTAKES: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"id": "y"}, ValueError, "The job ID may not be changed"),
     ({"args": [1]}, ValueError, "takes_nothing"),
     ({"trigger": 5}, TypeError, "Expected a trigger instance, got int instead"),
+    (
+        {"trigger": "interval"},
+        TypeError,
+        '"interval" alone: give its arguments beside it, or use reschedule_job',
+    ),
+    ({"trigger": "soon"}, TypeError, "Expected a trigger instance, got str instead"),
+    ({"trigger": CronTrigger}, TypeError, r"got the class CronTrigger; call it: CronTrigger\(\.\.\.\)"),
+    ({"trigger": CronTrigger, "hour": 5}, TypeError, r"got the class CronTrigger; call it"),
+    ({"trigger": "cron", "nam": 5}, TypeError, "did you mean 'name'"),
     ({"max_instances": 0}, ValueError, "max_instances"),
     ({"next_run_time": "soon"}, ValueError, "soon"),
     ({"seconds": -5}, ValueError, "an interval must be positive"),
@@ -188,6 +197,61 @@ def test_reschedule_counts_from_now(scheduler: VirtualScheduler) -> None:
     assert heard.seconds("x") == [20]
     assert len(heard.of(EVENT_JOB_MODIFIED)) == 2
     assert len(heard.of(EVENT_JOB_REMOVED)) == 1
+
+
+RESCHEDULED_WRONGLY: list[tuple[tuple[Any, ...], dict[str, Any], str]] = [
+    (
+        (CronTrigger(hour=6),),
+        {},
+        "jobstore: expected an alias, got a CronTrigger; give it as trigger=$",
+    ),
+    ((5,), {"trigger": "date"}, "jobstore: expected an alias, got a int$"),
+    (
+        ("cron",),
+        {"hour": 9},
+        "jobstore: expected an alias, got 'cron', the name of a trigger; give it as trigger='cron'",
+    ),
+    (("interval",), {}, "the name of a trigger; give it as trigger='interval'"),
+    (("0 5 * * *",), {}, "jobstore: expected an alias, got .*; a crontab line is made a trigger by"),
+    ((), {"hour": 9}, "'hour': arguments without a trigger; give the trigger, too"),
+    ((), {"trigger": "cron", "xyz": 9}, "Unknown argument of the trigger \"cron\": 'xyz'; known are: "),
+    ((), {"trigger": CronTrigger(hour=9), "minute": 9}, r"give it to CronTrigger\(\.\.\.\)"),
+]
+
+
+@pytest.mark.parametrize("number", range(len(RESCHEDULED_WRONGLY)))
+@pytest.mark.parametrize("running", [True, False])
+def test_reschedule_says_where_the_trigger_is_given(number: int, running: bool) -> None:
+    where, arguments, message = RESCHEDULED_WRONGLY[number]
+    scheduler = virtual()
+    scheduler.add_job(nothing, "interval", minutes=1, id="x")
+    if running:
+        scheduler.start()
+    with pytest.raises(TypeError, match=message) as caught:
+        scheduler.reschedule_job("x", *where, **arguments)
+    assert "replace_existing" not in str(caught.value)
+    assert "max_instances" not in str(caught.value)
+    assert str(job_of(scheduler).trigger) == "interval[0:01:00]"
+    if running:
+        scheduler.shutdown()
+
+
+def test_a_store_may_be_called_as_a_trigger_is() -> None:
+    with started(virtual(jobstores={"date": MemoryJobStore()})) as scheduler:
+        scheduler.add_job(nothing, "interval", minutes=1, id="x", jobstore="date")
+        assert str(scheduler.reschedule_job("x", "date", "interval", minutes=2).trigger) == (
+            "interval[0:02:00]"
+        )
+        assert scheduler.reschedule_job("x", "date").next_run_time == at(0)
+
+
+def test_a_pending_job_needs_the_arguments_of_a_trigger_too() -> None:
+    scheduler = virtual()
+    scheduler.add_job(nothing, "interval", minutes=1, id="x")
+    with pytest.raises(TypeError, match='"cron" alone: give its arguments beside it, or use reschedule_job'):
+        scheduler.modify_job("x", trigger="cron", name="new")
+    assert job_of(scheduler).name == "nothing"
+    assert str(scheduler.modify_job("x", trigger="cron", hour=5).trigger) == "cron[hour='5']"
 
 
 def test_reschedule_lets_a_paused_job_run(scheduler: VirtualScheduler) -> None:

@@ -5,6 +5,7 @@ import sys
 import tomllib
 from datetime import UTC, timedelta
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -195,3 +196,69 @@ def test_a_misspelt_argument_of_the_call_that_makes_the_trigger() -> None:
         plugins.create_trigger("interval", UTC, {"max_instance": 1}, beside=["max_instances", "id"])
     with pytest.raises(TypeError, match=r"'xyz'; known are: [a-z, _]*weeks$"):
         plugins.create_trigger("interval", UTC, {"xyz": 1}, beside=["max_instances", "id"])
+
+
+MEANT = [
+    ("cron", "weekday", r"did you mean 'day_of_week'\?"),
+    ("cron", "expr", r"made a trigger by CronTrigger\.from_crontab\(\.\.\.\)"),
+    ("cron", "crontab", r"CronTrigger\.from_crontab"),
+    ("cron", "expression", r"CronTrigger\.from_crontab"),
+    ("interval", "months", 'the trigger "calendarinterval" has months and years'),
+    ("interval", "years", 'the trigger "calendarinterval" has months and years'),
+    ("interval", "weekday", 'the trigger "cron" has day_of_week'),
+    ("interval", "milliseconds", "seconds with a fraction"),
+    ("date", "run_time", r"did you mean 'run_date'\?"),
+    ("calendarinterval", "hours", 'are for the trigger "interval"'),
+    ("calendarinterval", "interval", "known are: "),
+    ("cron", "Hour", r"did you mean 'hour'\?"),
+]
+
+
+@pytest.mark.parametrize(("name", "argument", "tail"), MEANT)
+def test_an_argument_that_is_meant_for_something_else_than_the_nearest_one(
+    name: str, argument: str, tail: str
+) -> None:
+    beside = ("next_run_time", "max_instances", "misfire_grace_time", "id", "name")
+    with pytest.raises(TypeError, match=f"'{argument}'; .*{tail}") as caught:
+        plugins.create_trigger(name, UTC, {argument: 1}, beside)
+    assert "next_run_time" not in str(caught.value)
+
+
+def test_what_is_said_of_arguments_that_are_not_there_is_said_of_none_that_is() -> None:
+    for trigger, argument in plugins._MEANT:
+        assert argument not in plugins.arguments_of(plugins.load_plugin("triggers", trigger))[0]
+    for trigger, argument in plugins._NEEDED:
+        assert argument in plugins.arguments_of(plugins.load_plugin("triggers", trigger))[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "message"),
+    [
+        ("rrule", {}, '^The trigger "rrule" needs the argument \'rule\', such as rule="FREQ='),
+        ("rrule", {"start_date": "2026-01-01"}, "needs the argument 'rule'"),
+        ("or", {}, r"^The trigger \"or\" needs the argument 'triggers', such as triggers=\[CronTrigger"),
+        ("and", {"jitter": 1}, "^The trigger \"and\" needs the argument 'triggers'"),
+        ("excluding", {"dates": []}, r"needs the argument 'base', the trigger .* such as base=CronTrigger\("),
+    ],
+)
+def test_a_missing_argument_is_named_with_an_example(name: str, given: dict[str, Any], message: str) -> None:
+    with pytest.raises(TypeError, match=message) as caught:
+        plugins.create_trigger(name, UTC, given)
+    assert "_Combination" not in str(caught.value)
+    assert "__init__" not in str(caught.value)
+
+
+@pytest.mark.parametrize("line", ["0 5 * * *", "@daily", "*/5 * * * * *"])
+def test_the_line_of_a_crontab_is_not_the_name_of_a_trigger(line: str) -> None:
+    with pytest.raises(LookupError, match="was found; a crontab line is made a trigger by") as caught:
+        plugins.load_plugin("triggers", line)
+    assert f'"{line}"' in str(caught.value)
+    with pytest.raises(LookupError, match="made a trigger by RRuleTrigger"):
+        plugins.load_plugin("triggers", "FREQ=DAILY")
+
+
+def test_names_of_triggers(foreign: Path) -> None:
+    assert plugins.is_trigger_name("cron")
+    assert plugins.is_trigger_name("moon")
+    assert not plugins.is_trigger_name("default")
+    assert not plugins._loaded
