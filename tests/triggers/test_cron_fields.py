@@ -181,6 +181,49 @@ def test_what_is_not_understood_is_refused_by_name(name: str, text: str) -> None
     assert isinstance(caught.value, ValueError)
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "part"),
+    [
+        ("day_of_week", "7", "7 is not between 0 and 6: 0 is Monday, 6 Sunday"),
+        ("day_of_week", "5-7", "0 is Monday, 6 Sunday"),
+        ("minute", "*/90", "the step in '*/90' must be between 1 and 59"),
+        ("minute", "h/90", "the step in 'h/90' must be between 1 and 59"),
+        ("year", "0 5 * * *", "; a crontab line is made a trigger by CronTrigger.from_crontab(...)"),
+        ("minute", "@daily", "; a crontab line is made a trigger by CronTrigger.from_crontab(...)"),
+    ],
+)
+def test_the_error_says_what_to_do(name: str, text: str, part: str) -> None:
+    with pytest.raises(CronExpressionError) as caught:
+        parse_field(name, text, False)
+    assert part in str(caught.value)
+
+
+@pytest.mark.parametrize("name", FIELD_NAMES)
+def test_what_is_not_understood_gets_the_forms_that_the_field_takes(name: str) -> None:
+    """All of them are what the field understands, and H is there unless it is a year."""
+    with pytest.raises(CronExpressionError, match="'1!' is not understood; expected are values ") as caught:
+        parse_field(name, "1!", False)
+    forms = str(caught.value).partition("expected are")[2].split("'")[1::2]
+    for form in forms:
+        parse_field(name, form.lower(), False)
+    assert ("H" in forms) == (name != "year")
+    assert ("2nd fri" in forms) == (name == "day")
+    assert ("fri#2" in forms) == (name == "day_of_week")
+
+
+def test_an_error_can_be_had_about_what_was_given() -> None:
+    """`parse_field` sees lower case, and a crontab's weekdays by name: who knows the original has the error quote that."""
+    with pytest.raises(CronExpressionError) as caught:
+        parse_field("day", "1,1-5w", False)
+    error = caught.value.as_given("1,1-5W")
+    assert str(error).startswith("cron field day='1,1-5W': '1-5W' is not understood; ")
+    assert (error.field, error.text) == ("day", "1,1-5W")
+    assert "'2nd fri'" in str(error)
+    assert "'2nd fri'" not in str(caught.value.as_given("1,1-5W", in_line=True))
+    other = CronExpressionError("no date", None, "x")
+    assert other.as_given("X") is other
+
+
 def test_the_error_survives_pickling() -> None:
     error = CronExpressionError("what", "hour", "25")
     copy = pickle.loads(pickle.dumps(error))
@@ -189,7 +232,7 @@ def test_the_error_survives_pickling() -> None:
 
 @pytest.mark.parametrize("value", [True, 2.5, [1, 2], {"a"}, b"5", object()])
 def test_other_types_are_refused(value: Any) -> None:
-    with pytest.raises(TypeError, match="cron field minute"):
+    with pytest.raises(TypeError, match="cron field minute: .*of several: '5,6'"):
         CronTrigger(minute=value, timezone=UTC)
 
 

@@ -180,7 +180,26 @@ def test_the_apscheduler_dialect() -> None:
         ("", "0 fields"),
         ("* * * *", "4 fields"),
         ("0 0 0 0 * * *", "7 fields"),
-        ("CRON_TZ=UTC 0 0 * * *", "second='cron_tz=utc'"),
+        (
+            "CRON_TZ=Europe/Berlin 0 0 * * *",
+            "leave out 'CRON_TZ=Europe/Berlin', and give timezone='Europe/Berlin'",
+        ),
+        ("tz=UTC 0 0 * * *", "leave out 'tz=UTC', and give timezone='UTC'"),
+        ("0 8 * * * /usr/bin/backup", "a command behind its 5 fields: leave out '/usr/bin/backup'"),
+        ("0 8 * * 1-5  root  /usr/bin/Backup -q", "leave out 'root  /usr/bin/Backup -q'"),
+        ("0 0 8 * * * /bin/true", "a command behind its 6 fields: leave out '/bin/true'"),
+        ("@daily /usr/bin/backup", "a command behind @daily: leave out '/usr/bin/backup'"),
+        ("0 8 * * * # every day at 8", "has a comment: leave out '# every day at 8'"),
+        ("# 0 8 * * *", "has a comment"),
+        ("0 8 * * *\t#", "has a comment: leave out '#'"),
+        ("0 0 1\n* *", "is broken over several lines"),
+        ("0 0 1\r* *", "is broken over several lines"),
+        ("0 0 * * *\n0 1 * * *", "is broken over several lines"),
+        # Neither a command nor a comment.
+        ("0 0 8 * * monday", "day_of_week='monday'"),
+        ("0 0 25 * * mon", "hour='25'"),
+        ("0 0 0 * * 1 2", "7 fields"),
+        ("@every 5m", "IntervalTrigger"),
         ("@reboot", "added without a trigger"),
         ("@every", "@hourly"),
         ("@", "@hourly"),
@@ -192,17 +211,17 @@ def test_the_apscheduler_dialect() -> None:
         ("* * 1,? * *", "day='1,?'"),
         ("? * * * *", "minute='?'"),
         ("* * * ? *", "month='?'"),
-        ("* * 15W/2 * *", "day='15w/2'"),
-        ("* * W * *", "day='w'"),
-        ("* * WL * *", "day='wl'"),
-        ("* * L * L", "day_of_week='l'"),
+        ("* * 15W/2 * *", "day='15W/2'"),
+        ("* * W * *", "day='W'"),
+        ("* * WL * *", "day='WL': 'WL' is not understood"),
+        ("* * L * L", "day_of_week='L'"),
         ("* * * 13 *", "month='13'"),
         ("* * * * 8", "day_of_week='8'"),
-        ("* * * * 8L", "day_of_week='8l'"),
-        ("* * * * 5#6", "day_of_week='fri#6'"),
+        ("* * * * 8L", "day_of_week='8L'"),
+        ("* * * * 5#6", "day_of_week='5#6'"),
         ("* * * * 1-5#2", "day_of_week='1-5#2'"),
         ("* * * * 1,?", "day_of_week='1,?'"),
-        ("* * * * H(1-8)", "day_of_week='h(1-8)'"),
+        ("* * * * H(1-8)", "day_of_week='H(1-8)'"),
         ("* * * * */8", "day_of_week='*/8'"),
         ("* * * * */0", "day_of_week='*/0'"),
         ("* * * * monday", "day_of_week='monday'"),
@@ -218,6 +237,26 @@ def test_what_is_not_understood_is_refused(line: str, part: str) -> None:
     assert part in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("line", "field", "given", "piece"),
+    [
+        ("0 0 1-5W * *", "day", "1-5W", "'1-5W' is not understood"),
+        ("H(0-70) 0 * * *", "minute", "H(0-70)", "70 is not between 0 and 59"),
+        ("R 0 * * *", "minute", "R", "'R' is not a value of this field; expected are values 0 to 59, "),
+        ("0 0 1 Foo *", "month", "Foo", "'Foo' is not a value of this field; its names are jan"),
+        ("0 0 * * Mon,H(1-5)/9", "day_of_week", "Mon,H(1-5)/9", "the step in 'H(1-5)/9' must be"),
+        ("0 0 * * MON,1-5X", "day_of_week", "MON,1-5X", "'1-5X' is not understood; weekdays are 0 to 7"),
+    ],
+)
+def test_what_was_given_is_quoted(line: str, field: str, given: str, piece: str) -> None:
+    with pytest.raises(CronExpressionError) as caught:
+        CronTrigger.from_crontab(line, timezone=UTC)
+    assert str(caught.value).startswith(f"cron field {field}={given!r}: {piece}")
+    assert (caught.value.field, caught.value.text) == (field, given)
+    # What a line's field does not take is not offered for it.
+    assert "2nd fri" not in str(caught.value)
+
+
 def test_day_or_weekday_saves_an_impossible_date() -> None:
     assert days("0 0 31 2 1", month=2) == [2, 9, 16, 23]
 
@@ -231,6 +270,10 @@ def test_a_line_longer_than_any_that_makes_sense_is_refused() -> None:
 def test_bad_arguments() -> None:
     with pytest.raises(ValueError, match="'unix', 'quartz' or 'apscheduler'"):
         CronTrigger.from_crontab("* * * * *", dialect="vixie")
+    wrong: Any
+    for wrong in ([], None, 5):
+        with pytest.raises(TypeError, match=r"^dialect: expected 'unix', 'quartz' or 'apscheduler', got "):
+            CronTrigger.from_crontab("* * * * *", dialect=wrong)
     line: Any = 5
     with pytest.raises(TypeError, match="as text"):
         CronTrigger.from_crontab(line)

@@ -28,6 +28,7 @@ __all__ = [
     "CronExpressionError",
     "CronField",
     "DayRule",
+    "field_error",
     "hashed_values",
     "listed",
     "parse_field",
@@ -42,6 +43,9 @@ _NTH = {"1st": 1, "2nd": 2, "3rd": 3, "4th": 4, "5th": 5, "last": -1}
 _LONGEST = 500
 
 
+_WORDS = "'last', '2nd fri', 'last fri', "  # of the forms of `day`, those that only the field itself takes
+
+
 class CronExpressionError(ValueError):
     """A cron expression that is not understood, or that can never match. The one error that the parsers raise for a text.
 
@@ -52,6 +56,25 @@ class CronExpressionError(ValueError):
         super().__init__(message)
         self.field = field
         self.text = text
+        self._reason: tuple[str, str] | None = None  # with a place for the piece of the text, and that piece
+
+    def as_given(self, given: str, in_line: bool = False) -> CronExpressionError:
+        """The same error about *given*, of which the text was made: it quotes what people wrote, not its lower case or its translation.
+
+        *in_line*: it stands in the line of a crontab, which takes no words.
+        """
+        if self._reason is None or self.field is None:
+            return self
+        reason, piece = self._reason
+        if in_line:
+            reason = reason.replace(_WORDS, "")
+        terms, given_terms = self.text.split(","), given.split(",")
+        at = given.lower().find(piece)
+        if at >= 0:
+            piece = given[at : at + len(piece)]
+        elif piece in terms and len(terms) == len(given_terms):
+            piece = given_terms[terms.index(piece)]
+        return field_error(self.field, given, reason, piece)
 
     def __reduce__(self) -> tuple[type[CronExpressionError], tuple[str, str | None, str]]:
         return type(self), (str(self), self.field, self.text)
@@ -114,13 +137,22 @@ def listed(mask: int) -> Sequence[int]:
 class _Kind:
     """What values a field takes."""
 
-    __slots__ = ("all", "default", "hash_high", "high", "low", "names", "values")
+    __slots__ = ("all", "default", "examples", "hash_high", "high", "low", "names", "values")
 
-    def __init__(self, low: int, high: int, default: str, names: Sequence[str] = (), hash_high: int = 0):
+    def __init__(
+        self,
+        low: int,
+        high: int,
+        default: str,
+        names: Sequence[str] = (),
+        hash_high: int = 0,
+        examples: Sequence[str] = (),
+    ):
         self.low = low
         self.high = high
         self.default = default  # if a more significant field is given and this one is not
         self.names = names
+        self.examples = examples  # of what only this field takes
         self.hash_high = hash_high or high  # so that a hashed value is one of every month or year
         self.all = (1 << high + 1) - (1 << low)
         # How people write most values, looked up instead of read.
@@ -132,9 +164,11 @@ class _Kind:
 _KINDS = {
     "year": _Kind(1970, 9999, "*"),
     "month": _Kind(1, 12, "1", MONTHS),
-    "day": _Kind(1, 31, "1", hash_high=28),
+    "day": _Kind(
+        1, 31, "1", hash_high=28, examples=("'L'", "'L-3'", "'15W'", "'LW'", _WORDS.removesuffix(", "))
+    ),
     "week": _Kind(1, 53, "*", hash_high=52),
-    "day_of_week": _Kind(0, 6, "*", WEEKDAYS),
+    "day_of_week": _Kind(0, 6, "*", WEEKDAYS, examples=("'fri#2'", "'friL'")),
     "hour": _Kind(0, 23, "0"),
     "minute": _Kind(0, 59, "0"),
     "second": _Kind(0, 59, "0"),
@@ -190,7 +224,9 @@ def _parse(name: str, text: str, is_default: bool) -> CronField:
         return CronField(name, text, is_default, 1 << value)
     if len(text) > _LONGEST:
         shown = f"{text[:30]}…"
-        raise _error(name, shown, f"its {len(text):,} characters are more than the {_LONGEST:,} it may have")
+        raise field_error(
+            name, shown, f"its {len(text):,} characters are more than the {_LONGEST:,} it may have"
+        )
     mask = 0
     rules: dict[DayRule, None] = {}  # each once, in their order
     shown_terms = []
@@ -228,7 +264,7 @@ def _day_rule(text: str, term: str) -> DayRule | None:
         before, day, nearest = found.groups()
         if day is None:
             if before is not None and not 1 <= int(before) <= 30:
-                raise _error("day", text, f"{term!r} must be between 1 and 30 days before the last one")
+                raise field_error("day", text, "{} must be between 1 and 30 days before the last one", term)
             return DayRule(-1 - int(before or 0), None, bool(nearest))
         return DayRule(_value("day", text, day), None, True) if nearest else None
     found = _NTH_WEEKDAY.fullmatch(term)
@@ -238,10 +274,10 @@ def _day_rule(text: str, term: str) -> DayRule | None:
     if weekday is None:
         # "last" alone is a day; "2nd" alone is nothing.
         if nth != "last":
-            raise _error("day", text, f"{term!r} lacks a weekday, as in '{term} fri'")
+            raise field_error("day", text, f"{{}} lacks a weekday, as in '{term} fri'", term)
         return DayRule(-1, None)
     if weekday not in WEEKDAYS:
-        raise _error("day", text, f"{weekday!r} is not one of {', '.join(WEEKDAYS)}")
+        raise field_error("day", text, f"{{}} is not one of {', '.join(WEEKDAYS)}", weekday)
     return DayRule(_NTH[nth], WEEKDAYS.index(weekday))
 
 
@@ -254,7 +290,7 @@ def _weekday_rule(text: str, term: str) -> DayRule | None:
     if last is not None:
         return DayRule(-1, _value("day_of_week", text, last))
     if not 1 <= int(nth) <= 5:
-        raise _error("day_of_week", text, f"a month has between 1 and 5 of a weekday, not {int(nth)}")
+        raise field_error("day_of_week", text, f"a month has between 1 and 5 of a weekday, not {int(nth)}")
     return DayRule(int(nth), _value("day_of_week", text, weekday))
 
 
@@ -267,12 +303,12 @@ def _term_mask(name: str, text: str, term: str) -> int:
         return 1 << _value(name, text, term)  # a year
     found = _TERM.fullmatch(term)
     if found is None:
-        raise _error(name, text, f"{term!r} is not understood" if term else "a part of it is empty")
+        raise _not_understood(name, text, term) if term else field_error(name, text, "a part of it is empty")
     begin, end, every = found.groups()
     size = kind.high - kind.low + 1
     step = 1 if every is None else int(every)
     if not 1 <= step < size:
-        raise _error(name, text, f"the step in {term!r} must be between 1 and {size - 1}")
+        raise field_error(name, text, f"the step in {{}} must be between 1 and {size - 1}", term)
     if begin is None:
         return _stepped(kind.low, kind.high, step)
     first = _value(name, text, begin)
@@ -283,7 +319,7 @@ def _term_mask(name: str, text: str, term: str) -> int:
     if first <= last:
         return _stepped(first, last, step)
     if name == "year":
-        raise _error(name, text, f"the range {term!r} ends before it begins")
+        raise field_error(name, text, "the range {} ends before it begins", term)
     mask = _stepped(first, kind.high, step)
     # The steps go on where they stepped over the end.
     onward = first + ((kind.high - first) // step + 1) * step - size
@@ -307,7 +343,7 @@ def hashed_values(name: str, text: str, term: str) -> tuple[list[int], int | Non
 def _hashed_range(name: str, text: str, found: re.Match[str]) -> tuple[list[int], int | None]:
     kind = _KINDS[name]
     if name == "year":
-        raise _error(name, text, "a year cannot be left to the job's hash")
+        raise field_error(name, text, "a year cannot be left to the job's hash")
     begin, end, every = found.groups()
     if begin is None:
         values = list(range(kind.low, kind.hash_high + 1))
@@ -320,7 +356,9 @@ def _hashed_range(name: str, text: str, found: re.Match[str]) -> tuple[list[int]
         return values, None
     step = int(every)
     if not 1 <= step <= len(values):
-        raise _error(name, text, f"the step in {found[0]!r} must be between 1 and {len(values)}")
+        # A step over all values is as good as none: it is taken, but not offered; nor is it in "*/60".
+        most = max(len(values) - 1, 1)
+        raise field_error(name, text, f"the step in {{}} must be between 1 and {most}", found[0])
     return values, step
 
 
@@ -330,13 +368,39 @@ def _value(name: str, text: str, value: str) -> int:
     if known is not None:
         return known
     if not value.isdecimal():
-        names = f"; its names are {', '.join(kind.names)}" if kind.names else ""
-        raise _error(name, text, f"{value!r} is not a value of this field{names}")
+        names = f"its names are {', '.join(kind.names)}" if kind.names else f"expected are {_forms(name)}"
+        raise field_error(name, text, f"{{}} is not a value of this field; {names}", value)
     number = int(value)
     if not kind.low <= number <= kind.high:
-        raise _error(name, text, f"{number} is not between {kind.low} and {kind.high}")
+        meaning = ": 0 is Monday, 6 Sunday" if name == "day_of_week" else ""
+        raise field_error(name, text, f"{number} is not between {kind.low} and {kind.high}{meaning}")
     return number
 
 
-def _error(name: str, text: str, reason: str) -> CronExpressionError:
-    return CronExpressionError(f"cron field {name}={text!r}: {reason}", name, text)
+def _not_understood(name: str, text: str, term: str) -> CronExpressionError:
+    return field_error(name, text, f"{{}} is not understood; expected are {_forms(name)}", term)
+
+
+def _forms(name: str) -> str:
+    """What may stand in a field, with examples."""
+    kind = _KINDS[name]
+    low, high = kind.low, kind.high
+    begin, end = ("mon", "fri") if name == "day_of_week" else (low + 1, low + 5)
+    values = f"{low} to {high}"
+    if kind.names:
+        values = "0 (Monday) to 6 (Sunday)" if name == "day_of_week" else values
+        values += f" or {', '.join(kind.names)}"
+    forms = [f"'{begin}-{end}'", "'*/2'", f"'{begin}-{end}/2'", *kind.examples]
+    if name != "year":
+        forms.append("'H'")
+    return f"values {values}, {', '.join(forms)}, or several of these with commas"
+
+
+def field_error(name: str, text: str, reason: str, piece: str = "") -> CronExpressionError:
+    """The error about the field *name*; the *piece* of its *text* that it is about stands in *reason* at ``{}``."""
+    message = f"cron field {name}={text!r}: {reason.replace('{}', repr(piece))}"
+    if text.startswith("@") or text.count(" ") >= 4:
+        message += "; a crontab line is made a trigger by CronTrigger.from_crontab(...)"
+    error = CronExpressionError(message, name, text)
+    error._reason = reason, piece
+    return error

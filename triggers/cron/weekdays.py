@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from .fields import WEEKDAYS, CronExpressionError
+from .fields import WEEKDAYS, field_error
 
 __all__ = ["QUARTZ", "UNIX", "Numbering", "by_name"]
 
@@ -52,12 +52,13 @@ def _term(text: str, term: str, numbering: Numbering) -> str:
         return f"h({names[0]}-{names[-1]}){step}"
     found = _TERM.fullmatch(term)
     if found is None:
-        known = f"weekdays are {numbering.described} or their names"
-        raise _error(text, f"{term!r} is not understood; {known}" if term else "a part of it is empty")
+        known = f"weekdays are {numbering.described} or their names, alone or as in 'mon-fri', 'fri#2', 'friL', 'H', or several with commas"
+        reason = f"{{}} is not understood; {known}" if term else "a part of it is empty"
+        raise field_error("day_of_week", text, reason, term)
     begin, end, every = found.groups()
     step = 1 if every is None else int(every)
     if not 1 <= step <= 7:
-        raise _error(text, f"the step in {term!r} must be between 1 and 7")
+        raise field_error("day_of_week", text, "the step in {} must be between 1 and 7", term)
     if begin is None:
         if every is None:
             return "*"
@@ -88,12 +89,9 @@ def _index(text: str, value: str, numbering: Numbering) -> int:
     if value in _NAMES:
         return _NAMES.index(value)
     if not value.isdecimal():
-        raise _error(text, f"{value!r} is not one of {', '.join(_NAMES)}")
+        raise field_error("day_of_week", text, f"{{}} is not one of {', '.join(_NAMES)}", value)
     number = int(value)
     if not numbering.sunday <= number <= numbering.high:
-        raise _error(text, f"{number} is not a weekday: they are {numbering.described}")
+        reason = f"{number} is not a weekday: they are {numbering.described}"
+        raise field_error("day_of_week", text, reason)
     return number - numbering.sunday
-
-
-def _error(text: str, reason: str) -> CronExpressionError:
-    return CronExpressionError(f"cron field day_of_week={text!r}: {reason}", "day_of_week", text)
