@@ -40,6 +40,7 @@ _MOST_YEARS = 400
 # So many times at one clock change are told one by one.
 _MOST_TIMES = 4
 
+_APART = " (apart from what is excluded)"
 _HASHED = "the times of H are settled by the job's id: add the job, and look at job.trigger"
 
 
@@ -89,7 +90,7 @@ def _hazards(trigger: BaseTrigger, start: int, end: int) -> Iterator[str]:
         yield from _clock_changes(bound, start, end)
     elif isinstance(trigger, ExcludingTrigger):
         for line in _hazards(trigger.parts[0], start, end):
-            yield line if line == _HASHED else f"{line} (apart from what is excluded)"
+            yield line if line == _HASHED or line.endswith(_APART) else f"{line}{_APART}"
         yield from _idle_exclusions(trigger, start, end)
     elif isinstance(trigger, CompositeTrigger):
         for part in trigger.parts:
