@@ -232,7 +232,7 @@ def test_the_error_survives_pickling() -> None:
 
 @pytest.mark.parametrize("value", [True, 2.5, [1, 2], {"a"}, b"5", object()])
 def test_other_types_are_refused(value: Any) -> None:
-    with pytest.raises(TypeError, match="cron field minute: .*of several: '5,6'"):
+    with pytest.raises(TypeError, match=r"cron field minute: .*of several: '5,6'"):
         CronTrigger(minute=value, timezone=UTC)
 
 
