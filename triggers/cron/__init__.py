@@ -85,7 +85,13 @@ class CronTrigger(CivilTrigger):
     ) -> None:
         given = (year, month, day, week, day_of_week, hour, minute, second)
         texts = tuple([None if value is None else _text(i, value) for i, value in enumerate(given)])
-        self._fill(_compile(texts, False), start_date, end_date, timezone, jitter, gap, overlap)
+        try:
+            compiled = _compile(texts, False)
+        except CronExpressionError as error:
+            if error.field is None:
+                raise
+            raise error.as_given(str(given[FIELD_NAMES.index(error.field)])) from None
+        self._fill(compiled, start_date, end_date, timezone, jitter, gap, overlap)
 
     @classmethod
     def from_crontab(
