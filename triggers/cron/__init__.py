@@ -28,6 +28,9 @@ from .schedule import WallSchedule
 
 __all__ = ["CronExpressionError", "CronField", "CronTrigger"]
 
+# What is longer is no field, and neither kept nor quoted.
+_LONGEST = 500
+
 _Texts = tuple[str | None, ...]
 _Policies = tuple[Gap | None, Overlap | None]
 
@@ -88,9 +91,10 @@ class CronTrigger(CivilTrigger):
         try:
             compiled = _compile(texts, False)
         except CronExpressionError as error:
-            if error.field is None:
+            text = "" if error.field is None else str(given[FIELD_NAMES.index(error.field)])
+            if not 0 < len(text) <= _LONGEST:
                 raise
-            raise error.as_given(str(given[FIELD_NAMES.index(error.field)])) from None
+            raise error.as_given(text) from None
         self._fill(compiled, start_date, end_date, timezone, jitter, gap, overlap)
 
     @classmethod
@@ -324,7 +328,7 @@ def _text(index: int, value: int | str) -> str:
     name = FIELD_NAMES[index]
     if isinstance(value, str):
         # What is too long to be a field is not kept; it is refused soon.
-        return _normal(value) if len(value) <= 500 else value.lower()
+        return _normal(value) if len(value) <= _LONGEST else value.lower()
     if isinstance(value, int) and not isinstance(value, bool):
         if value.bit_length() > 64:
             raise CronExpressionError(
