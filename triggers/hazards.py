@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from datetime import UTC, timedelta
 from typing import NamedTuple
 
-from .base import BaseTrigger
+from .base import BaseTrigger, NoFireTimeFoundError
 from .calendarinterval import CalendarIntervalTrigger
 from .civil import CivilTrigger, Gap, Overlap, WallTimes
 from .combining import AndTrigger
@@ -77,12 +77,8 @@ def _hazards(trigger: BaseTrigger, start: int, end: int) -> Iterator[str]:
         first, last = from_micros(start, trigger.timezone).date(), from_micros(end, trigger.timezone).date()
         if isinstance(trigger, CronTrigger):
             yield from pitfalls(trigger.settled_fields, trigger._compiled.either, first, last)
-        elif isinstance(trigger, RRuleTrigger):
-            for parts in trigger._read.rules:
-                days, months = named_days(parts, wall_start(trigger))
-                yield from missing_days(
-                    days, months_between(first, last, range(10_000), months), "BYMONTHDAY=-1"
-                )
+        elif isinstance(bound, RRuleTrigger):
+            yield from _missing_days(bound, start, end)
         if bound is not trigger and not isinstance(trigger, CalendarIntervalTrigger):
             if isinstance(trigger, CronTrigger):
                 yield _HASHED
@@ -98,6 +94,26 @@ def _hazards(trigger: BaseTrigger, start: int, end: int) -> Iterator[str]:
                 yield f"{part}: {line}" if isinstance(trigger, AndTrigger) else line
     elif isinstance(trigger, IntervalTrigger):
         yield from _moved_times(trigger, start, end)
+
+
+def _missing_days(trigger: RRuleTrigger, start: int, end: int) -> Iterator[str]:
+    """The days of rules that not every month has, from which they are counted."""
+    try:
+        # From its first fire time on, and until its last one, if these are in the period.
+        first = start if trigger.previous_before(start) is not None else trigger.next_after(start - 1)
+        last = end if trigger.next_after(end) is not None else trigger.previous_before(end + 1)
+    except NoFireTimeFoundError:
+        return  # excluded for very long
+    if first is None or last is None or not start <= first <= last <= end:
+        return
+    begin, finish = from_micros(first, trigger.timezone).date(), from_micros(last, trigger.timezone).date()
+    for parts in trigger._read.rules:
+        # With an interval not every month is its turn, and of several days BYSETPOS may choose one that is there.
+        if parts.interval == 1 and not parts.setpos:
+            days, months = named_days(parts, wall_start(trigger))
+            yield from missing_days(
+                days, months_between(begin, finish, range(10_000), months), "BYMONTHDAY=-1"
+            )
 
 
 def _idle_exclusions(trigger: ExcludingTrigger, start: int, end: int) -> Iterator[str]:

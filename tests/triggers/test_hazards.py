@@ -327,3 +327,27 @@ def _matches(texts: dict[str, str], wall: datetime) -> bool:
 
 def _number(text: str) -> int:
     return int(text.replace(",", ""))
+
+
+@pytest.mark.parametrize(
+    ("rule", "start"),
+    [
+        ("FREQ=MONTHLY;INTERVAL=12", "2027-01-31"),  # each January
+        ("FREQ=YEARLY;INTERVAL=4", "2024-02-29"),
+        ("FREQ=MONTHLY;BYMONTHDAY=28,29,30,31;BYSETPOS=-1", "2027-01-01"),  # the last of them
+        ("FREQ=MONTHLY", "2030-01-31"),  # not yet
+        ("FREQ=MONTHLY;UNTIL=20260401", "2026-01-31"),  # not any more
+        ("FREQ=MONTHLY;COUNT=2", "2026-01-31"),
+    ],
+)
+def test_no_day_is_missed_by_a_rule_whose_turn_it_is_not(rule: str, start: str) -> None:
+    trigger = RRuleTrigger(rule, start_date=start, timezone="UTC")
+    assert told(trigger, utc(2027, 1, 1), utc(2028, 1, 1)) == []
+
+
+def test_a_day_is_missed_between_the_first_fire_time_and_the_last() -> None:
+    trigger = RRuleTrigger("FREQ=MONTHLY;COUNT=2", start_date="2027-01-31", timezone="UTC")
+    [line] = told(trigger, utc(2027, 1, 1), utc(2028, 1, 1))
+    assert "February" in line or "2027-02" in line
+    assert "April" not in line
+    assert "2027-04" not in line
