@@ -259,13 +259,67 @@ def test_sets_are_unions_and_differences(
         ("FREQ=MINUTELY", "FREQ=SECONDLY"),
         ("FREQ=DAILY", "FREQ=DAILY"),
         ("FREQ=HOURLY;INTERVAL=7", "FREQ=HOURLY"),
+        ("FREQ=HOURLY;INTERVAL=14;BYMONTH=3", "FREQ=HOURLY;INTERVAL=7;BYMONTH=1,3"),
+        ("FREQ=WEEKLY;INTERVAL=2;BYDAY=MO,TU;BYSETPOS=1", "FREQ=WEEKLY;INTERVAL=2;BYDAY=MO,TU;BYSETPOS=1"),
+        ("FREQ=MONTHLY;BYDAY=2MO,-1FR", "FREQ=WEEKLY;BYDAY=MO,FR,SU"),
+        ("FREQ=YEARLY;BYWEEKNO=20;BYDAY=MO", "FREQ=DAILY;BYWEEKNO=20,21"),
     ],
 )
-def test_exclusions_that_leave_nothing_do_not_hang(text: str, excluded: str) -> None:
+def test_exclusions_of_all_leave_nothing(text: str, excluded: str) -> None:
+    counted = rule(f"{text};COUNT=5")
+    for times in (
+        RuleSet([rule(text)], [rule(excluded)], [], []),
+        RuleSet([rule(text), rule(text)], [rule(excluded)], [], []),
+        RuleSet([counted], [rule(excluded)], [], []),
+    ):
+        assert times.next(0) is None
+        assert times.previous(10**12) is None
+        assert times.count(0, 10**12) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "excluded"),
+    [
+        ("FREQ=DAILY;INTERVAL=2", "FREQ=DAILY;INTERVAL=3"),
+        ("FREQ=DAILY;INTERVAL=2", "FREQ=HOURLY;INTERVAL=32"),
+        ("FREQ=MONTHLY;BYDAY=2MO", "FREQ=YEARLY;BYDAY=2MO"),
+        ("FREQ=MONTHLY;BYDAY=MO", "FREQ=MONTHLY;BYDAY=2MO"),
+        ("FREQ=WEEKLY;BYDAY=MO,TU", "FREQ=WEEKLY;BYDAY=MO,TU;BYSETPOS=1"),
+        ("FREQ=YEARLY;BYWEEKNO=1;BYDAY=SU;WKST=MO", "FREQ=YEARLY;BYWEEKNO=1;BYDAY=SU;WKST=SU"),
+        ("FREQ=HOURLY", "FREQ=HOURLY;BYHOUR=1,2,3"),
+        ("FREQ=WEEKLY;INTERVAL=2;BYDAY=SU,TU;WKST=MO", "FREQ=WEEKLY;INTERVAL=2;BYDAY=SU,TU;WKST=SU"),
+    ],
+)
+def test_exclusions_of_some_leave_the_rest(text: str, excluded: str) -> None:
     times = RuleSet([rule(text)], [rule(excluded)], [], [])
+    given, without = forward(rule(text), 0, 500), set(forward(rule(excluded), 0, 60_000))
+    left = [match for match in given if match <= max(without) and match not in without]
+    assert left
+    assert forward(times, 0, len(left)) == left
+
+
+@pytest.mark.parametrize(
+    "excluded", ["FREQ=DAILY;COUNT=200000", "FREQ=HOURLY;UNTIL=25730804T093000", "FREQ=DAILY;COUNT=5"]
+)
+def test_the_end_of_an_exclusion_of_all_is_leapt_to(excluded: str) -> None:
+    times = RuleSet([rule("FREQ=DAILY")], [rule(excluded)], [], [])
+    until = read_rule(excluded).rules[0].until
+    exrule = rule(excluded) if until is None else Rule(read_rule(excluded).rules[0], wall(START), until.wall)
+    times = RuleSet([rule("FREQ=DAILY")], [exrule], [], [])
+    left = exrule.end // DAY * DAY + DAY + wall(START) % DAY
+    assert steps(lambda: times.next(0)) < 2_000
+    assert forward(times, 0, 2) == [left, left + DAY]
+    assert times.previous(left) == left
+    assert times.previous(left - 1) is None
+    assert times.count(0, left + 10 * DAY) == 10
+
+
+def test_exclusions_that_leave_nothing_together_do_not_hang() -> None:
+    halves = [rule("FREQ=DAILY;BYMONTH=1,2,3,4,5,6"), rule("FREQ=DAILY;BYMONTH=7,8,9,10,11,12")]
+    times = RuleSet([rule("FREQ=DAILY")], halves, [], [])
     with pytest.raises(NoFireTimeFoundError, match="EXRULE"):
         times.next(0)
-    ended = RuleSet([rule(text, until=START + timedelta(days=9))], [rule(excluded)], [], [])
+    ended = RuleSet([rule("FREQ=DAILY", until=START + timedelta(days=9))], halves, [], [])
     assert ended.next(0) is None
 
 

@@ -9,7 +9,15 @@ from itertools import pairwise
 
 from .text import MONTHLY, YEARLY, Parts
 
-__all__ = ["FIRST_DAY", "LAST_DAY", "CalendarDays", "month_begins", "year_begin", "year_of"]
+__all__ = [
+    "FIRST_DAY",
+    "LAST_DAY",
+    "CalendarDays",
+    "counts_in_months",
+    "month_begins",
+    "year_begin",
+    "year_of",
+]
 
 # Days are since 1970-01-01, which is 719,163 in the count of `date.toordinal`; these two are the calendar's ends.
 _ORDINAL = 719_163
@@ -109,8 +117,13 @@ def _first_week(year: int, wkst: int) -> int:
     return begin - into if into <= 3 else begin - into + 7
 
 
+def counts_in_months(parts: Parts) -> bool:
+    """Whether the number before a weekday counts in a month; else in a year."""
+    return parts.freq == MONTHLY or bool(parts.freq == YEARLY and parts.month)
+
+
 def _of_weekdays(parts: Parts, begins: list[int]) -> Iterable[int]:
-    if parts.freq == MONTHLY or (parts.freq == YEARLY and parts.month):
+    if counts_in_months(parts):
         stretches = list(pairwise(begins))
     else:
         stretches = [(begins[0], begins[-1])]

@@ -13,6 +13,7 @@ looked up is kept, within bounds. COUNT is turned into the time of its last matc
 
 from __future__ import annotations
 
+import copy
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -20,7 +21,7 @@ from itertools import groupby
 from math import gcd
 
 from .day_times import DAY, NO_DAY, DayTimes, index_from
-from .days import FIRST_DAY, LAST_DAY, CalendarDays, month_begins, year_begin, year_of
+from .days import FIRST_DAY, LAST_DAY, CalendarDays, counts_in_months, month_begins, year_begin, year_of
 from .text import DAILY, HOURLY, MINUTELY, MONTHLY, SECONDLY, WEEKLY, YEARLY, Parts
 
 __all__ = ["Rule"]
@@ -32,13 +33,19 @@ _LAST = LAST_DAY * DAY + DAY - 1
 _CYCLES = {YEARLY: 400, MONTHLY: 4_800, WEEKLY: 20_871, DAILY: 146_097}
 _UNITS = {HOURLY: 3_600, MINUTELY: 60, SECONDLY: 1}
 
+# The parts each of which leaves only those times that have one of its values; weekdays and weeks have a meaning that depends on other parts.
+_FILTERS = ("month", "monthday", "yearday", "weekno", "easter", "hour", "minute", "second")
+
 # What is kept of a rule at most: years of days, days or periods of times.
 _KEPT_YEARS = 64
 _KEPT_TIMES = 1_024
 
 
 class Rule(DayTimes):
-    """The wall times of one RRULE or EXRULE that starts at wall second *start*, which is a match only if the rule says so; until *until* (inclusive)."""
+    """The wall times of one RRULE or EXRULE that starts at wall second *start*, which is a match only if the rule says so; until *until* (inclusive).
+
+    Periods are counted from *start*, but there are no matches before *begin*, if that is later: COUNT counts from there.
+    """
 
     __slots__ = (
         "_calendar",
@@ -48,6 +55,7 @@ class Rule(DayTimes):
         "_grids",
         "_near",
         "_offsets",
+        "_origin",
         "_parts",
         "_periods",
         "_step",
@@ -55,8 +63,9 @@ class Rule(DayTimes):
         "_years",
     )
 
-    def __init__(self, parts: Parts, start: int, until: int | None) -> None:
-        self.begin = max(start, _FIRST)
+    def __init__(self, parts: Parts, start: int, until: int | None, begin: int | None = None) -> None:
+        self.begin = max(start if begin is None else begin, start, _FIRST)
+        self._origin = max(start, _FIRST) // DAY  # the day from which periods count
         self.end = _LAST if until is None else min(until, _LAST)
         self._recent = NO_DAY
         self._near: tuple[int, int, Sequence[int]] = (
@@ -88,6 +97,35 @@ class Rule(DayTimes):
             self.end = self.begin - 1
         if parts.count is not None:
             self.end = self._last_of(parts.count)
+
+    def beginning(self, begin: int) -> Rule:
+        """The same rule without its matches before wall second *begin*."""
+        later = copy.copy(self)
+        later.begin = max(begin, self.begin)
+        later._recent = NO_DAY
+        return later
+
+    def covers(self, other: Rule) -> bool:
+        """Whether all matches of *other* that are from `begin` until `end` are matches of this one. False also if the parts do not show it."""
+        mine, its = self._parts, other._parts
+        aligned = (mine.freq, mine.wkst, self._grid, self._origin) == (
+            its.freq,
+            its.wkst,
+            other._grid,
+            other._origin,
+        )
+        if aligned and replace(mine, count=None, until=None) == replace(its, count=None, until=None):
+            return True
+        # All periods, or at least those of the other; and all times of each that have what is asked for.
+        if mine.setpos or not (mine.interval == 1 or (aligned and its.interval % mine.interval == 0)):
+            return False
+        if mine.weekno and mine.wkst != its.wkst:
+            return False
+        for name in _FILTERS:
+            wanted, given = getattr(mine, name), getattr(its, name)
+            if wanted and not (given and set(given) <= set(wanted)):
+                return False
+        return not mine.weekday or _weekdays_within(its, mine)
 
     def times(self, day: int) -> Sequence[int]:
         days = self._days(year_of(day))
@@ -134,7 +172,7 @@ class Rule(DayTimes):
         stride = 1
         if self._parts.freq == YEARLY:
             stride = self._parts.interval
-            year += (year_of(self.begin // DAY) - year) % stride
+            year += (year_of(self._origin) - year) % stride
         while year <= last:
             days = self._days(year)
             for i in range(index_from(days, day), len(days)):
@@ -180,7 +218,7 @@ class Rule(DayTimes):
 
     def _counting(self, year: int) -> Sequence[int]:
         parts, interval = self._parts, self._parts.interval
-        start = self.begin // DAY
+        start = self._origin
         if parts.freq == YEARLY and (year - year_of(start)) % interval:
             return ()
         days = self._calendar.of_year(year)
@@ -306,6 +344,15 @@ def _picked(walls: Sequence[int], positions: Iterable[int]) -> list[int]:
     """Those at these positions: from 1, or from -1 backwards. What is not there is left out."""
     n = len(walls)
     return sorted({walls[p - 1 if p > 0 else n + p] for p in positions if (p if p > 0 else -p) <= n})
+
+
+def _weekdays_within(parts: Parts, others: Parts) -> bool:
+    """Whether each weekday of *parts* is one of those of *others*, with the same number in the same stretch or without one."""
+    same = counts_in_months(parts) == counts_in_months(others)
+    known = set(others.weekday)
+    return bool(parts.weekday) and all(
+        (weekday, 0) in known or (same and (weekday, number) in known) for weekday, number in parts.weekday
+    )
 
 
 def _inferred(parts: Parts, start: int) -> Parts:

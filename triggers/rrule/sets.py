@@ -27,13 +27,13 @@ class RuleSet(DayTimes):
     def __init__(
         self, rules: Sequence[Rule], exrules: Sequence[Rule], rdates: Iterable[int], exdates: Iterable[int]
     ) -> None:
-        self._rules = rules
+        self._rules = rules = [left for rule in rules if (left := _left(rule, exrules)) is not None]
         self._exrules = exrules
         self._rdates = _by_day(rdates)
         self._exdates = _by_day(exdates)
         dates = [day * DAY + second for day, seconds in self._rdates.items() for second in seconds]
-        self.begin = min([*dates[:1], *[rule.begin for rule in rules]])
-        self.end = max([*dates[-1:], *[rule.end for rule in rules]])
+        self.begin = min([*dates[:1], *[rule.begin for rule in rules]], default=0)
+        self.end = max([*dates[-1:], *[rule.end for rule in rules]], default=-1)
         self._recent = NO_DAY
         self._kept: dict[int, Sequence[int]] = {}
         self._together: dict[tuple[tuple[int, ...], ...], tuple[object, Sequence[int]]] = {}
@@ -103,6 +103,17 @@ class RuleSet(DayTimes):
             if day >= begin:
                 total += len(self._times(day))
         return total
+
+
+def _left(rule: Rule, exrules: Sequence[Rule]) -> Rule | None:
+    """*rule* from behind the ends of those exclusions that take away all of it until then; None if nothing is left."""
+    begin = rule.begin
+    for exrule in sorted(exrules, key=lambda exrule: exrule.end):
+        if exrule.begin <= begin <= exrule.end and exrule.covers(rule):
+            begin = exrule.end + 1
+    if begin > rule.end:
+        return None
+    return rule if begin == rule.begin else rule.beginning(begin)
 
 
 def _by_day(walls: Iterable[int]) -> dict[int, tuple[int, ...]]:
