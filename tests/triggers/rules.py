@@ -1,8 +1,10 @@
-"""Random recurrence rules, and what python-dateutil makes of them by walking from DTSTART."""
+"""Random recurrence rules, what python-dateutil makes of them by walking from DTSTART, and when a wall time runs."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
 
 from dateutil.rrule import rrulestr
 from hypothesis import strategies as st
@@ -107,3 +109,23 @@ def expand(text: str, start: datetime, most: int = 150) -> list[datetime]:
         # It says so if hours that are asked for are never reached, and stumbles at the end of the calendar.
         pass
     return found
+
+
+@lru_cache(maxsize=10_000)
+def runs(wall: datetime, zone: str, gap: str, overlap: str) -> tuple[datetime, ...]:
+    """When a wall time runs, found by asking zoneinfo about one moment after the other."""
+    info = ZoneInfo(zone)
+    both = [wall.replace(tzinfo=info, fold=fold).astimezone(UTC) for fold in (0, 1)]
+    existing = sorted({moment for moment in both if moment.astimezone(info).replace(tzinfo=None) == wall})
+    if len(existing) == 2:
+        return tuple({"first": existing[:1], "second": existing[1:], "both": existing}[overlap])
+    if existing or gap == "skip":
+        return tuple(existing)
+    # By the offset before the change: as much later as the clock was put forward.
+    late = max(both)
+    if gap == "shift":
+        return (late,)
+    offset = late.astimezone(info).utcoffset()
+    while (late - timedelta(minutes=1)).astimezone(info).utcoffset() == offset:
+        late -= timedelta(minutes=1)
+    return (late,)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import pickle
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -17,36 +16,16 @@ from mainspring.triggers import InstantTrigger, NoFireTimeFoundError
 from mainspring.triggers.instants import LAST_INSTANT, to_micros
 from mainspring.triggers.rrule import RRuleTrigger
 
-from tests.triggers.rules import at, rules
+from tests.triggers.rules import at, rules, runs
 from tests.triggers.schedules import CHANGES, count, fires_backwards, fires_between, window
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOW = datetime(2026, 11, 22, 5, 0, 0, 123_456, tzinfo=UTC)
-SECOND, MINUTE, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(days=1)
+SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
 
 
 def shown(trigger: InstantTrigger, start: datetime, n: int = 3) -> list[str]:
     return [moment.isoformat(" ", "minutes") for moment in trigger.preview(n, start)]
-
-
-@lru_cache(maxsize=10_000)
-def runs(wall: datetime, zone: str, gap: str, overlap: str) -> tuple[datetime, ...]:
-    """When a wall time runs, found by asking zoneinfo about one moment after the other."""
-    info = ZoneInfo(zone)
-    both = [wall.replace(tzinfo=info, fold=fold).astimezone(UTC) for fold in (0, 1)]
-    existing = sorted({moment for moment in both if moment.astimezone(info).replace(tzinfo=None) == wall})
-    if len(existing) == 2:
-        return tuple({"first": existing[:1], "second": existing[1:], "both": existing}[overlap])
-    if existing or gap == "skip":
-        return tuple(existing)
-    # By the offset before the change: as much later as the clock was put forward.
-    late = max(both)
-    if gap == "shift":
-        return (late,)
-    offset = late.astimezone(info).utcoffset()
-    while (late - MINUTE).astimezone(info).utcoffset() == offset:
-        late -= MINUTE
-    return (late,)
 
 
 @pytest.mark.parametrize("overlap", ["first", "second", "both"])
@@ -315,9 +294,21 @@ def test_refused_types() -> None:
         RRuleTrigger("FREQ=DAILY", start_date=wrong)
 
 
-def test_exclusions_that_leave_nothing_are_given_up() -> None:
+def test_exclusions_that_leave_nothing() -> None:
+    start = "DTSTART:20260101T000000Z\nRRULE:FREQ=MINUTELY\n"
+    with pytest.raises(ValueError, match=r"no time ever matches .* EXRULE") as caught:
+        RRuleTrigger(start + "EXRULE:FREQ=SECONDLY")
+    assert not isinstance(caught.value, NoFireTimeFoundError)
+    # With a date beside them, there is one fire time, and then none.
+    date = RRuleTrigger(start + "EXRULE:FREQ=MINUTELY\nRDATE:20260105T120030")
+    (only,) = date.preview(9, NOW - 365 * DAY)
+    assert date.get_next_fire_time(only, only) is None
     with pytest.raises(NoFireTimeFoundError, match="EXRULE"):
-        RRuleTrigger("DTSTART:20260101T000000Z\nRRULE:FREQ=MINUTELY\nEXRULE:FREQ=SECONDLY")
+        RRuleTrigger(
+            start
+            + "EXRULE:FREQ=HOURLY;BYMINUTE=0\nEXRULE:FREQ=MINUTELY;BYMINUTE="
+            + ",".join(map(str, range(1, 60)))
+        )
 
 
 def test_a_rule_without_a_start_may_lie_beyond_all_starts() -> None:
