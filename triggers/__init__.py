@@ -14,11 +14,11 @@ Errors, all of them raised where a trigger is made:
 from .base import BaseTrigger, InstantTrigger, NoFireTimeFoundError
 from .calendarinterval import CalendarIntervalTrigger
 from .combining import AndTrigger, OrTrigger
+from .combining.parts import runs_user_code as _runs_user_code
 from .cron import CronExpressionError, CronField, CronTrigger
 from .date import DateTrigger
 from .excluding import ExcludingTrigger
 from .interval import IntervalTrigger
-from .parts import runs_user_code as _runs_user_code
 from .policies import Gap, Overlap
 from .rrule import RRuleTrigger
 

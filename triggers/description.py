@@ -13,6 +13,7 @@ from .base import BaseTrigger
 from .calendarinterval import CalendarIntervalTrigger
 from .civil import CivilTrigger, Gap, Overlap
 from .combining import AndTrigger, OrTrigger
+from .combining.parts import CompositeTrigger
 from .cron import CronTrigger
 from .cron.phrases import MONTH_NAMES, clock_time, listed
 from .cron.words import cron_words
@@ -20,7 +21,6 @@ from .date import DateTrigger
 from .excluding import ExcludingTrigger
 from .instants import zone_name
 from .interval import IntervalTrigger
-from .parts import CompositeTrigger
 from .rrule import RRuleTrigger
 from .rrule.words import rule_words
 

@@ -8,9 +8,8 @@ from typing import Any, ClassVar, Self
 
 from .base import BaseTrigger, check_arguments, check_jitter, check_version, put, state_flag
 from .combining import OrTrigger
-from .exclusions import Days, Exclusion, Moments, Range, Seconds, Times, count_free
-from .instants import FIRST_INSTANT, LAST_INSTANT, from_micros, parse_date, to_micros
-from .parts import (
+from .combining.exclusions import Days, Exclusion, Moments, Range, Seconds, Times, count_free
+from .combining.parts import (
     CompositeTrigger,
     NeverFiresError,
     checked_parts,
@@ -24,8 +23,9 @@ from .parts import (
     source_of,
     zone_of,
 )
-from .progressions import NOTHING, meet, progression_of
-from .sources import Plain, Source, Steps
+from .combining.progressions import NOTHING, meet, progression_of
+from .combining.sources import Plain, Source, Steps
+from .instants import FIRST_INSTANT, LAST_INSTANT, from_micros, parse_date, to_micros
 
 __all__ = ["ExcludingTrigger"]
 

@@ -16,6 +16,7 @@ from .base import BaseTrigger, NoFireTimeFoundError
 from .calendarinterval import CalendarIntervalTrigger
 from .civil import CivilTrigger, Gap, Overlap, WallTimes
 from .combining import AndTrigger
+from .combining.parts import CompositeTrigger
 from .cron import CronTrigger
 from .cron.phrases import listed
 from .cron.pitfalls import missing_days, months_between, pitfalls, some
@@ -25,7 +26,6 @@ from .idle_exclusions import idle_exclusions
 from .instants import FIRST_INSTANT, LAST_INSTANT, from_micros, zone_name
 from .interval import IntervalTrigger
 from .offsets import Span, ZoneOffsets, offsets_of
-from .parts import CompositeTrigger
 from .rrule import RRuleTrigger
 from .rrule.words import named_days
 

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from .base import BaseTrigger
 from .combining import OrTrigger
+from .combining.parts import on_whole_seconds, source_of
+from .combining.progressions import WHOLE_SECONDS, Progression, meet, progression_of
+from .combining.sources import Source, Steps
 from .cron import CronTrigger
 from .cron.pitfalls import some
 from .excluding import ExcludingTrigger
 from .instants import from_micros
 from .offsets import offsets_of
-from .parts import on_whole_seconds, source_of
-from .progressions import WHOLE_SECONDS, Progression, meet, progression_of
-from .sources import Source, Steps
 
 __all__ = ["idle_exclusions"]
 

@@ -15,11 +15,11 @@ from mainspring.triggers import (
     NoFireTimeFoundError,
 )
 from mainspring.triggers.combining import AndTrigger, OrTrigger
+from mainspring.triggers.combining.exclusions import Times
+from mainspring.triggers.combining.progressions import Progression, meet
+from mainspring.triggers.combining.sources import MAX_LEAPS, Plain
 from mainspring.triggers.excluding import ExcludingTrigger
-from mainspring.triggers.exclusions import Times
 from mainspring.triggers.instants import LAST_INSTANT, from_micros, to_micros
-from mainspring.triggers.progressions import Progression, meet
-from mainspring.triggers.sources import MAX_LEAPS, Plain
 
 from tests.triggers.composites import (
     ANCHOR,

@@ -19,11 +19,11 @@ from mainspring.triggers import (
     NoFireTimeFoundError,
 )
 from mainspring.triggers.combining import AndTrigger, OrTrigger
+from mainspring.triggers.combining.exclusions import Seconds
+from mainspring.triggers.combining.parts import MAX_DEPTH
+from mainspring.triggers.combining.sources import MAX_LEAPS, Nested, Plain
 from mainspring.triggers.excluding import ExcludingTrigger
-from mainspring.triggers.exclusions import Seconds
 from mainspring.triggers.instants import FIRST_INSTANT, LAST_INSTANT, from_micros, to_micros
-from mainspring.triggers.parts import MAX_DEPTH
-from mainspring.triggers.sources import MAX_LEAPS, Nested, Plain
 
 from tests.triggers.composites import ANCHOR, NOW, SLOW, STRETCHES, Stretch, every, refused, shifted
 from tests.triggers.schedules import count, fires_backwards, fires_between

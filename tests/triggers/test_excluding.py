@@ -28,10 +28,10 @@ from mainspring.triggers import (
     NoFireTimeFoundError,
 )
 from mainspring.triggers.combining import AndTrigger, OrTrigger
+from mainspring.triggers.combining.exclusions import Days
+from mainspring.triggers.combining.sources import MAX_LEAPS, Plain, Steps
 from mainspring.triggers.excluding import ExcludingTrigger
-from mainspring.triggers.exclusions import Days
 from mainspring.triggers.instants import LAST_INSTANT, to_micros
-from mainspring.triggers.sources import MAX_LEAPS, Plain, Steps
 
 from tests.triggers.composites import (
     ANCHOR,

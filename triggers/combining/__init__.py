@@ -8,10 +8,10 @@ from functools import reduce
 from itertools import combinations
 from typing import Any, ClassVar, Self, TypeAlias
 
-from .base import BaseTrigger, check_arguments, check_jitter, check_version, put, state_flag
+from ..base import BaseTrigger, check_arguments, check_jitter, check_version, put, state_flag
+from ..instants import FIRST_INSTANT, LAST_INSTANT, from_micros
+from ..interval import IntervalTrigger
 from .exclusions import civil_of, coinciding, count_free
-from .instants import FIRST_INSTANT, LAST_INSTANT, from_micros
-from .interval import IntervalTrigger
 from .parts import (
     CompositeTrigger,
     NeverFiresError,

@@ -8,8 +8,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, tzinfo
 from typing import Final, Protocol
 
-from .base import BaseTrigger
-from .instants import FIRST_INSTANT, LAST_INSTANT, from_micros, to_micros
+from ..base import BaseTrigger
+from ..instants import FIRST_INSTANT, LAST_INSTANT, from_micros, to_micros
 
 __all__ = ["MAX_LEAPS", "Instants", "Nested", "Plain", "Source", "Steps", "Walked"]
 

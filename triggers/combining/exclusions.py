@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from datetime import tzinfo
 from typing import Protocol
 
-from .civil import CivilTrigger
-from .instants import FIRST_INSTANT, LAST_INSTANT
-from .offsets import offsets_of
+from ..civil import CivilTrigger
+from ..instants import FIRST_INSTANT, LAST_INSTANT
+from ..offsets import offsets_of
 from .progressions import Progression, meet
 from .sources import MAX_LEAPS, Nested, Plain, Source, Steps
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from math import gcd
 from typing import NamedTuple
 
-from .instants import FIRST_INSTANT, LAST_INSTANT
-from .interval import IntervalTrigger
+from ..instants import FIRST_INSTANT, LAST_INSTANT
+from ..interval import IntervalTrigger
 
 __all__ = ["NOTHING", "WHOLE_SECONDS", "Progression", "meet", "progression_of"]
 

@@ -9,9 +9,9 @@ from functools import cache
 from importlib import import_module
 from typing import Any, Final, Self, cast
 
-from .base import BaseTrigger, InstantTrigger, NoFireTimeFoundError, keep_own_attributes, put
-from .civil import CivilTrigger
-from .instants import FIRST_INSTANT, LAST_INSTANT, as_zone, format_instant, from_micros, to_micros
+from ..base import BaseTrigger, InstantTrigger, NoFireTimeFoundError, keep_own_attributes, put
+from ..civil import CivilTrigger
+from ..instants import FIRST_INSTANT, LAST_INSTANT, as_zone, format_instant, from_micros, to_micros
 from .progressions import progression_of
 from .sources import MAX_LEAPS, Nested, Plain, Source, Steps, Walked, one_way
 
@@ -302,7 +302,7 @@ _OURS: Final = {
     "or": ("combining", "OrTrigger"),
     "rrule": ("rrule", "RRuleTrigger"),
 }
-_PACKAGE = __name__.rpartition(".")[0]
+_PACKAGE = BaseTrigger.__module__.rpartition(".")[0]
 _aliases: dict[type, str | None] = {}
 
 
