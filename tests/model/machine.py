@@ -100,7 +100,7 @@ triggers = st.one_of(
         step=st.sampled_from([MINUTE, 5 * MINUTE, 7 * MINUTE + 500_000, HOUR, 25 * HOUR]),
         start=st.none() | offsets,
         end=st.sampled_from([None, None, 0, 30 * MINUTE, 6 * HOUR]),
-    ),
+    ).filter(lambda plain: plain.start is None or plain.end is None or plain.start <= plain.end),
     crons,
 )
 
