@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
-from itertools import takewhile
+from itertools import pairwise, takewhile
 from types import FrameType
 
 import pytest
@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mainspring.triggers import NoFireTimeFoundError
 from mainspring.triggers.rrule.day_times import DayTimes
+from mainspring.triggers.rrule.days import LAST_DAY
 from mainspring.triggers.rrule.rule import Rule
 from mainspring.triggers.rrule.sets import RuleSet
 from mainspring.triggers.rrule.text import read_rule
@@ -321,6 +322,76 @@ def test_exclusions_that_leave_nothing_together_do_not_hang() -> None:
         times.next(0)
     ended = RuleSet([rule("FREQ=DAILY", until=START + timedelta(days=9))], halves, [], [])
     assert ended.next(0) is None
+
+
+def test_what_excluded_for_centuries_comes_again() -> None:
+    halves = [rule(f"FREQ=YEARLY;BYMONTH={month};COUNT=450") for month in (1, 2)]
+    times = RuleSet([rule("FREQ=YEARLY;BYMONTH=1,2")], halves, [], [])
+    first = wall(at(2026 + 450, 1, 1, 9, 30))
+    assert times.next(0) == first
+    assert times.previous(first) == first
+    assert times.previous(first - 1) is None
+    assert times.count(0, 10**12) == (9_999 - 2_475) * 2
+
+
+COUNTED = [
+    # What repeats with the calendar, or with several of its cycles; and what does not in so few years.
+    "FREQ=WEEKLY;BYDAY=MO,TU;BYSETPOS=1",
+    "FREQ=WEEKLY;INTERVAL=5;BYDAY=SU,TU,WE;BYSETPOS=2,-1;WKST=TU",
+    "FREQ=MONTHLY;INTERVAL=7;BYDAY=MO,FR;BYSETPOS=1,-1;BYHOUR=9,10",
+    "FREQ=YEARLY;INTERVAL=3;BYWEEKNO=1,53;BYSETPOS=1,2,-3",
+    "FREQ=YEARLY;BYEASTER=-2,1;BYSETPOS=2",
+    "FREQ=DAILY;INTERVAL=17;BYMONTH=1,2,3",
+    "FREQ=HOURLY;INTERVAL=5;BYHOUR=9,10,11;BYDAY=MO,TU",
+    "FREQ=MINUTELY;INTERVAL=1441;BYHOUR=9,10",
+    "FREQ=MINUTELY;INTERVAL=11;BYMINUTE=5,6,7;BYSECOND=1,2,3;BYSETPOS=1,3",
+    "FREQ=SECONDLY;INTERVAL=86401;BYHOUR=9;BYMINUTE=30,31;BYDAY=MO",
+    "FREQ=SECONDLY;INTERVAL=86399;BYMONTH=3",
+    "FREQ=SECONDLY;INTERVAL=7;BYHOUR=3;BYMINUTE=5;BYSECOND=1,2,3,4,5",
+]
+
+
+@pytest.mark.parametrize("text", COUNTED)
+def test_what_is_counted_is_what_is_listed(text: str) -> None:
+    times, other = rule(text), rule("FREQ=WEEKLY;INTERVAL=3;BYDAY=MO,WE;BYHOUR=9")
+    both = RuleSet([times, other], [rule("FREQ=MONTHLY;BYDAY=1MO,3TU,-1WE")], [wall(at(2040, 5, 5))], [])
+    for schedule in (times, both):
+        # Late years are counted by early ones, if these are like them.
+        for year in (2026, 2_190, 2_433, 9_998):
+            begin, end = wall(at(year, 4, 3, 9, 31)), wall(at(year + 1, 9, 30, 2, 3))
+            listed, match = 0, schedule.next(begin)
+            while match is not None and match < end:
+                listed, match = listed + 1, schedule.next(match + 1)
+            assert schedule.count(begin, end) == listed
+    begin, end = wall(at(2026, 1, 1)), wall(at(2_900, 1, 1))
+    middles = [wall(at(year, 3, 1, 12)) for year in (2_100, 2_430, 2_431, 2_800)]
+    pieces = sum(both.count(*piece) for piece in pairwise([begin, *middles, end]))
+    assert both.count(begin, end) == pieces
+
+
+@pytest.mark.parametrize(
+    ("text", "calls"),
+    [
+        ("FREQ=WEEKLY;BYDAY=MO,TU;BYSETPOS=1;COUNT=10000000", 250_000),
+        ("FREQ=MONTHLY;BYDAY=MO,TU;BYSETPOS=1,-1;COUNT=10000000", 250_000),
+        ("FREQ=MINUTELY;INTERVAL=1441;COUNT=100000000", 250_000),
+        ("FREQ=SECONDLY;INTERVAL=86401;BYHOUR=9;BYMINUTE=0;BYSECOND=1;BYDAY=MO", 250_000),
+        ("FREQ=SECONDLY;INTERVAL=7;BYMINUTE=0,1;COUNT=10000000000", 250_000),
+    ],
+)
+def test_the_whole_calendar_is_counted_by_its_years(text: str, calls: int) -> None:
+    # There are 8,000 of them, and 2.9 million days.
+    assert steps(lambda: rule(text).next(0)) < calls
+    assert steps(lambda: rule(text).count(0, 10**12)) < 2 * calls
+
+
+def test_sets_are_counted_beyond_what_is_searched() -> None:
+    # Searches end after 400 years.
+    times = RuleSet([rule("FREQ=DAILY"), rule("FREQ=HOURLY;BYDAY=MO")], [], [], [])
+    days = LAST_DAY + 1 - wall(START) // DAY
+    # The first Monday is the fifth day; it has one more time at half past nine than the other days have hours.
+    mondays = len(range(4, days, 7))
+    assert times.count(0, 10**12) == days + mondays * 23
 
 
 def test_years_of_excluded_minutes_are_passed_over() -> None:

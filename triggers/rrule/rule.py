@@ -17,12 +17,15 @@ import copy
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import groupby
 from math import gcd
 
+from .containment import contains
 from .day_times import DAY, NO_DAY, DayTimes, index_from
-from .days import FIRST_DAY, LAST_DAY, CalendarDays, counts_in_months, month_begins, year_begin, year_of
+from .days import FIRST_DAY, LAST_DAY, CalendarDays, month_begins, year_begin, year_of
 from .text import DAILY, HOURLY, MINUTELY, MONTHLY, SECONDLY, WEEKLY, YEARLY, Parts
+from .year_table import YearTable
 
 __all__ = ["Rule"]
 
@@ -33,12 +36,16 @@ _LAST = LAST_DAY * DAY + DAY - 1
 _CYCLES = {YEARLY: 400, MONTHLY: 4_800, WEEKLY: 20_871, DAILY: 146_097}
 _UNITS = {HOURLY: 3_600, MINUTELY: 60, SECONDLY: 1}
 
-# The parts each of which leaves only those times that have one of its values; weekdays and weeks have a meaning that depends on other parts.
-_FILTERS = ("month", "monthday", "yearday", "weekno", "easter", "hour", "minute", "second")
+# For each year of 400, which then repeat themselves: its first weekday, and which years around it are leap years. More of the calendar no year's days depend on.
+_KINDS = tuple(
+    (year_begin(year) % 7, *[year_begin(near + 1) - year_begin(near) for near in range(year - 2, year + 3)])
+    for year in range(400, 800)
+)
 
 # What is kept of a rule at most: years of days, days or periods of times.
 _KEPT_YEARS = 64
 _KEPT_TIMES = 1_024
+_KEPT_TABLES = 512
 
 
 class Rule(DayTimes):
@@ -50,6 +57,7 @@ class Rule(DayTimes):
     __slots__ = (
         "_calendar",
         "_constant",
+        "_counts",
         "_cycle",
         "_grid",
         "_grids",
@@ -59,7 +67,8 @@ class Rule(DayTimes):
         "_parts",
         "_periods",
         "_step",
-        "_totals",
+        "_tables",
+        "_unit",
         "_years",
     )
 
@@ -76,10 +85,11 @@ class Rule(DayTimes):
         self._parts = parts = _inferred(parts, start)
         self._calendar = CalendarDays(parts)
         self._years: dict[int, Sequence[int]] = {}
-        self._totals: dict[int, int] = {}
+        self._tables: dict[object, YearTable] = {}
+        self._counts: Sequence[int] | None = None
         self._grids: dict[int, Sequence[int]] = {}
         self._periods: dict[int, Mapping[int, Sequence[int]]] = {}
-        unit = _UNITS.get(parts.freq, DAY)
+        self._unit = unit = _UNITS.get(parts.freq, DAY)
         self._step = parts.interval * unit
         self._grid = start - start % unit
         # The seconds in a day, or below DAILY in one point of the grid, before the times of the grid are looked at.
@@ -107,25 +117,8 @@ class Rule(DayTimes):
 
     def covers(self, other: Rule) -> bool:
         """Whether all matches of *other* that are from `begin` until `end` are matches of this one. False also if the parts do not show it."""
-        mine, its = self._parts, other._parts
-        aligned = (mine.freq, mine.wkst, self._grid, self._origin) == (
-            its.freq,
-            its.wkst,
-            other._grid,
-            other._origin,
-        )
-        if aligned and replace(mine, count=None, until=None) == replace(its, count=None, until=None):
-            return True
-        # All periods, or at least those of the other; and all times of each that have what is asked for.
-        if mine.setpos or not (mine.interval == 1 or (aligned and its.interval % mine.interval == 0)):
-            return False
-        if mine.weekno and mine.wkst != its.wkst:
-            return False
-        for name in _FILTERS:
-            wanted, given = getattr(mine, name), getattr(its, name)
-            if wanted and not (given and set(given) <= set(wanted)):
-                return False
-        return not mine.weekday or _weekdays_within(its, mine)
+        aligned = (self._grid, self._origin) == (other._grid, other._origin)
+        return contains(self._parts, other._parts, aligned)
 
     def times(self, day: int) -> Sequence[int]:
         days = self._days(year_of(day))
@@ -166,9 +159,10 @@ class Rule(DayTimes):
                     return match if match <= self.end else None
         return super()._next_on_days(day, second)
 
-    def days_from(self, day: int) -> Iterator[int]:
+    def days_from(self, day: int, years: int | None = None) -> Iterator[int]:
+        """The days that may have times, from *day* on, in so many years; by default, in as many as there are before all begins again."""
         year = max(year_of(day), year_of(self.begin // DAY))
-        last = min(year_of(self.end // DAY), year + self._cycle)
+        last = min(year_of(self.end // DAY), year + (years or self._cycle))
         stride = 1
         if self._parts.freq == YEARLY:
             stride = self._parts.interval
@@ -179,10 +173,10 @@ class Rule(DayTimes):
                 yield days[i]
             year += stride
 
-    def days_until(self, day: int) -> Iterator[int]:
+    def days_until(self, day: int, years: int | None = None) -> Iterator[int]:
         first = year_of(self.begin // DAY)
         year = min(year_of(day), year_of(self.end // DAY))
-        first = max(first, year - self._cycle)
+        first = max(first, year - (years or self._cycle))
         while year >= first:
             days = self._days(year)
             for i in range(index_from(days, day + 1) - 1, -1, -1):
@@ -191,20 +185,62 @@ class Rule(DayTimes):
 
     def _count_days(self, begin: int, end: int) -> int:
         total = 0
+        # Where it is all of the grid's points, each day has as many as that one before which the grid repeats itself in whole days.
+        counts = self._counts_by_day() if self._parts.freq > DAILY else (len(self._offsets),)
         for year in range(year_of(begin), year_of(end - 1) + 1):
+            if not self._constant and self._parts.freq < DAILY:
+                total += self._table(year).between(begin, end)
+                continue
             days = self._days(year)
             low, high = index_from(days, begin), index_from(days, end)
-            if self._constant:
-                total += (high - low) * len(self._offsets)
-            elif high - low < len(days):
-                total += sum([len(self._times(days[i])) for i in range(low, high)])
+            if len(counts) == 1:
+                total += (high - low) * counts[0]
             else:
-                known = self._totals.get(year)
-                if known is None:
-                    # An integer for each year of the calendar at most.
-                    known = self._totals[year] = sum([len(self._times(day)) for day in days])
-                total += known
+                total += sum([counts[day % len(counts)] for day in days[low:high]])
         return total
+
+    def _counts_by_day(self) -> Sequence[int]:
+        """How many times a day of `_days` has, below DAILY, by what is left of it when it is divided by their number."""
+        if self._step >= DAY:
+            return (len(self._offsets),)
+        counts = self._counts
+        if counts is None:
+            left, step = self._left_in_day(), self._step // self._unit
+            firsts = [
+                (self._grid - day * DAY) % self._step for day in range(self._step // gcd(self._step, DAY))
+            ]
+            counts = self._counts = [
+                left[first // self._unit :: step].count(1) * len(self._offsets) for first in firsts
+            ]
+        return counts
+
+    def _table(self, year: int) -> YearTable:
+        """How many times the days of *year* have."""
+        key = self.year_key(year)
+        table = self._tables.get(key)
+        if table is None:
+            if len(self._tables) >= _KEPT_TABLES:
+                self._tables = {}
+            days = self._days(year)
+            table = self._tables[key] = YearTable.of(year, days, [len(self._times(day)) for day in days])
+        return table.of_year(year)
+
+    def year_key(self, year: int) -> object:
+        """Years with the same key have the same days and times, counted from their first day; `begin` and `end` not regarded."""
+        if self._parts.easter or not 1 < year < 9_999:
+            return year
+        freq, interval = self._parts.freq, self._parts.interval
+        if freq <= MONTHLY:
+            phase = year * (12 if freq == MONTHLY else 1) % interval
+        elif freq == WEEKLY:
+            phase = year_begin(year) % (7 * interval)
+        else:
+            phase = year_begin(year) * DAY % self._step
+        return _KINDS[year % 400], phase
+
+    def days_in(self, year: int) -> Sequence[int]:
+        """The days of *year* that may have times, `begin` and `end` not regarded."""
+        return self._days(year)
 
     def _days(self, year: int) -> Sequence[int]:
         """The days of *year* that are in periods that count, and on which the parts agree."""
@@ -221,10 +257,10 @@ class Rule(DayTimes):
         start = self._origin
         if parts.freq == YEARLY and (year - year_of(start)) % interval:
             return ()
-        days = self._calendar.of_year(year)
         if interval == 1 or parts.freq == YEARLY or (parts.freq > DAILY and self._step < DAY):
-            return days
+            return self._calendar.of_year(year)
         if parts.freq == MONTHLY:
+            days = self._calendar.of_year(year)
             begins = month_begins(year)
             first = month_begins(year_of(start))
             months = year * 12 - year_of(start) * 12 - bisect_left(first, start + 1) + 1
@@ -236,19 +272,36 @@ class Rule(DayTimes):
             ]
         if parts.freq == WEEKLY:
             first_week = self._period(start)[0]
+            days = self._calendar.of_year(year)
             return [day for day in days if (day - first_week) // 7 % interval == 0]
         begin, end = year_begin(year), year_begin(year + 1)
         if parts.freq == DAILY:
             points: Sequence[int] = range(begin + (start - begin) % interval, end, interval)
         else:
             # The points are further apart than a day: few days have any.
-            since = self._grid - begin * DAY
-            points = [
-                point // DAY for point in range(begin * DAY + since % self._step, end * DAY, self._step)
-            ]
+            points = self._days_of_points(begin, end)
+            if not points:
+                return ()
+        days = self._calendar.of_year(year)
         if len(days) == end - begin:
             return points
         return sorted(set(days).intersection(points))
+
+    def _days_of_points(self, begin: int, end: int) -> Sequence[int]:
+        """The days from *begin* until before *end* that have a point, of a grid whose points are further apart than a day, at a time of day that is asked for."""
+        unit = self._unit
+        first = begin * DAY + (self._grid - begin * DAY) % self._step
+        points = range(first // unit, end * DAY // unit, self._step // unit)
+        units, left = DAY // unit, self._left_in_day()
+        if 0 not in left:
+            return [point // units for point in points]
+        return [point // units for point in points if left[point % units]]
+
+    def _left_in_day(self) -> bytes:
+        """For each hour, minute or second of a day, 1 if BYHOUR, BYMINUTE and BYSECOND leave it to the grid, else 0."""
+        parts = self._parts
+        minutes = parts.minute if parts.freq > HOURLY else ()
+        return _left_in_day(parts.hour, minutes, parts.second if parts.freq == SECONDLY else (), self._unit)
 
     def _period(self, day: int) -> tuple[int, int]:
         """The year, month or week (by WKST) in which *day* lies: its first day, and the day after its last."""
@@ -325,6 +378,19 @@ class Rule(DayTimes):
         return _LAST
 
 
+@lru_cache(maxsize=16)
+def _left_in_day(
+    hours: tuple[int, ...], minutes: tuple[int, ...], seconds: tuple[int, ...], unit: int
+) -> bytes:
+    second = bytes([not seconds or second in seconds for second in range(60)])
+    minute = second if unit == 1 else b"\1"
+    hour = b"".join(
+        [minute if not minutes or number in minutes else bytes(len(minute)) for number in range(60)]
+    )
+    hour = hour if unit < 3_600 else b"\1"
+    return b"".join([hour if not hours or number in hours else bytes(len(hour)) for number in range(24)])
+
+
 class _Product(Sequence[int]):
     """All wall seconds of some days and times of day, in order, without listing them."""
 
@@ -344,15 +410,6 @@ def _picked(walls: Sequence[int], positions: Iterable[int]) -> list[int]:
     """Those at these positions: from 1, or from -1 backwards. What is not there is left out."""
     n = len(walls)
     return sorted({walls[p - 1 if p > 0 else n + p] for p in positions if (p if p > 0 else -p) <= n})
-
-
-def _weekdays_within(parts: Parts, others: Parts) -> bool:
-    """Whether each weekday of *parts* is one of those of *others*, with the same number in the same stretch or without one."""
-    same = counts_in_months(parts) == counts_in_months(others)
-    known = set(others.weekday)
-    return bool(parts.weekday) and all(
-        (weekday, 0) in known or (same and (weekday, number) in known) for weekday, number in parts.weekday
-    )
 
 
 def _inferred(parts: Parts, start: int) -> Parts:

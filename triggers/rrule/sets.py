@@ -8,12 +8,15 @@ from itertools import groupby
 
 from ..base import NoFireTimeFoundError
 from .day_times import DAY, NO_DAY, DayTimes
+from .days import year_begin, year_of
 from .rule import Rule
+from .year_table import YearTable
 
 __all__ = ["RuleSet"]
 
 # What is kept of a set at most: days of times, and combinations of the times of rules.
 _KEPT = 64
+_KEPT_TABLES = 512
 
 # So many days in a row on which exclusions leave nothing, and a set is given up: a hundred years of days.
 _MOST_EMPTY = 36_525
@@ -22,7 +25,17 @@ _MOST_EMPTY = 36_525
 class RuleSet(DayTimes):
     """The wall times of rules and single dates together, each once, without those of the rules and dates that are excluded."""
 
-    __slots__ = ("_exdates", "_exrules", "_kept", "_rdates", "_rules", "_together")
+    __slots__ = (
+        "_exdates",
+        "_exrules",
+        "_kept",
+        "_rdates",
+        "_rules",
+        "_special",
+        "_tables",
+        "_together",
+        "_years",
+    )
 
     def __init__(
         self, rules: Sequence[Rule], exrules: Sequence[Rule], rdates: Iterable[int], exdates: Iterable[int]
@@ -34,6 +47,12 @@ class RuleSet(DayTimes):
         dates = [day * DAY + second for day, seconds in self._rdates.items() for second in seconds]
         self.begin = min([*dates[:1], *[rule.begin for rule in rules]], default=0)
         self.end = max([*dates[-1:], *[rule.end for rule in rules]], default=-1)
+        # What is excluded may differ from one cycle of a rule to the next.
+        self._years = 9_999 if exrules else None
+        # The years that are not like others: those in which something begins or ends, and those of dates.
+        edges = [wall // DAY for rule in (*rules, *exrules) for wall in (rule.begin, rule.end)]
+        self._special = {year_of(day) for day in (*edges, *self._rdates, *self._exdates)}
+        self._tables: dict[object, YearTable] = {}
         self._recent = NO_DAY
         self._kept: dict[int, Sequence[int]] = {}
         self._together: dict[tuple[tuple[int, ...], ...], tuple[object, Sequence[int]]] = {}
@@ -70,12 +89,12 @@ class RuleSet(DayTimes):
 
     def days_from(self, day: int) -> Iterator[int]:
         rdays = [known for known in self._rdates if known >= day]
-        return self._bounded(heapq.merge(*[rule.days_from(day) for rule in self._rules], rdays))
+        return self._bounded(heapq.merge(*[rule.days_from(day, self._years) for rule in self._rules], rdays))
 
     def days_until(self, day: int) -> Iterator[int]:
         rdays = [known for known in reversed(self._rdates) if known <= day]
         return self._bounded(
-            heapq.merge(*[rule.days_until(day) for rule in self._rules], rdays, reverse=True)
+            heapq.merge(*[rule.days_until(day, self._years) for rule in self._rules], rdays, reverse=True)
         )
 
     def _bounded(self, days: Iterator[int]) -> Iterator[int]:
@@ -96,13 +115,26 @@ class RuleSet(DayTimes):
                 if begin <= day < end:
                     total += len(self.times(day)) - len(rule.within(day))
             return total
-        total = 0
-        for day, _ in groupby(heapq.merge(*[rule.days_from(begin) for rule in self._rules], self._rdates)):
-            if day >= end:
-                break
-            if day >= begin:
-                total += len(self._times(day))
-        return total
+        return sum(
+            [self._table(year).between(begin, end) for year in range(year_of(begin), year_of(end - 1) + 1)]
+        )
+
+    def _table(self, year: int) -> YearTable:
+        """How many times the days of *year* have. Years that are alike to all rules, and have no date, share it."""
+        key: object = year
+        if year not in self._special:
+            key = tuple(
+                rule.year_key(year) if rule.begin < year_begin(year) * DAY <= rule.end else None
+                for rule in (*self._rules, *self._exrules)
+            )
+        table = self._tables.get(key)
+        if table is None:
+            if len(self._tables) >= _KEPT_TABLES:
+                self._tables = {}
+            dates = [day for day in self._rdates if year_of(day) == year]
+            days = sorted({*dates, *[day for rule in self._rules for day in rule.days_in(year)]})
+            table = self._tables[key] = YearTable.of(year, days, [len(self._times(day)) for day in days])
+        return table.of_year(year)
 
 
 def _left(rule: Rule, exrules: Sequence[Rule]) -> Rule | None:
