@@ -269,11 +269,7 @@ class CalendarIntervalTrigger(CivilTrigger):
         parts = [f"{name}={step}" for step, name in zip(self._steps, _STEP_NAMES, strict=True) if step]
         shown = {"time": self._time, "start_date": self._start_day, "end_date": self._end_day}
         parts += [f"{name}='{value}'" for name, value in shown.items() if value is not None]
-        parts.append(f"timezone='{zone_name(self.timezone)}'")
-        if self.jitter is not None:
-            parts.append(f"jitter={self.jitter!r}")
-        parts += [f"{name}='{policy}'" for name, policy in self._unusual_policies().items()]
-        return f"{type(self).__name__}({', '.join(parts)})"
+        return f"{type(self).__name__}({', '.join(parts + self._shown_options())})"
 
 
 def _instant(day: date) -> int:

@@ -11,7 +11,7 @@ from functools import lru_cache, partial
 
 from . import resolution
 from .base import InstantTrigger, put
-from .instants import FIRST_INSTANT, LAST_INSTANT, from_micros, to_micros
+from .instants import FIRST_INSTANT, LAST_INSTANT, from_micros, to_micros, zone_name
 from .offsets import ZoneOffsets, offsets_of
 from .policies import Gap, Overlap, as_gap, as_overlap
 from .resolution import WallTimes
@@ -86,6 +86,13 @@ class CivilTrigger(InstantTrigger):
         if self._overlap is not Overlap.FIRST:
             found["overlap"] = self._overlap.value
         return found
+
+    def _shown_options(self) -> list[str]:
+        """The end of a `repr`: zone, and jitter and policies if they are not the default."""
+        parts = [f"timezone='{zone_name(self.timezone)}'"]
+        if self.jitter is not None:
+            parts.append(f"jitter={self.jitter!r}")
+        return parts + [f"{name}='{policy}'" for name, policy in self._unusual_policies().items()]
 
     def next_after(self, instant: int) -> int | None:
         if instant < self._start:

@@ -89,7 +89,6 @@ def _meets(base: BaseTrigger, part: BaseTrigger, period: tuple[int, int], steps:
         return False
     source, other, at = source_of(base), source_of(part), start
     while steps.left > 0:
-        steps.left -= 2
         fire = source.next(at - 1, steps)
         if fire is None or fire > end:
             return False
@@ -126,7 +125,6 @@ def _misread(
     begin, end = period
     moment = other.next(begin - 1, steps)
     while moment is not None and moment <= end and steps.left > 0:
-        steps.left -= 2
         # Not in the second that it leaves out.
         fire = source.next(moment + _SECOND - 1, steps)
         if fire is None:
@@ -145,7 +143,6 @@ def _moments(trigger: ExcludingTrigger, source: Source, start: int, end: int, st
     for moment in trigger._moments:
         if not start <= moment <= end or steps.left <= 0:
             continue
-        steps.left -= 2
         try:
             fires = source.next(moment - 1, steps) == moment
             fire = source.next(moment, steps)

@@ -22,14 +22,11 @@ from ..instants import FIRST_INSTANT, LAST_INSTANT, format_instant, optional_ins
 from ..policies import Gap, Overlap, as_gap, as_overlap
 from .crontab import parse_crontab
 from .days import never_fires
-from .fields import FIELD_NAMES, CronExpressionError, CronField, parse_fields
+from .fields import FIELD_NAMES, LONGEST, CronExpressionError, CronField, parse_fields
 from .hashed import job_seed, settle
 from .schedule import WallSchedule
 
 __all__ = ["CronExpressionError", "CronField", "CronTrigger"]
-
-# What is longer is no field, and neither kept nor quoted.
-_LONGEST = 500
 
 _Texts = tuple[str | None, ...]
 _Policies = tuple[Gap | None, Overlap | None]
@@ -92,7 +89,7 @@ class CronTrigger(CivilTrigger):
             compiled = _compile(texts, False)
         except CronExpressionError as error:
             text = "" if error.field is None else str(given[FIELD_NAMES.index(error.field)])
-            if not 0 < len(text) <= _LONGEST:
+            if not 0 < len(text) <= LONGEST:
                 raise
             raise error.as_given(text) from None
         self._fill(compiled, start_date, end_date, timezone, jitter, gap, overlap)
@@ -328,7 +325,7 @@ def _text(index: int, value: int | str) -> str:
     name = FIELD_NAMES[index]
     if isinstance(value, str):
         # What is too long to be a field is not kept; it is refused soon.
-        return _normal(value) if len(value) <= _LONGEST else value.lower()
+        return _normal(value) if len(value) <= LONGEST else value.lower()
     if isinstance(value, int) and not isinstance(value, bool):
         if value.bit_length() > 64:
             raise CronExpressionError(

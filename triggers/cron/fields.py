@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 __all__ = [
     "FIELD_NAMES",
+    "LONGEST",
     "MONTHS",
     "WEEKDAYS",
     "CronExpressionError",
@@ -39,8 +40,8 @@ MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _NTH = {"1st": 1, "2nd": 2, "3rd": 3, "4th": 4, "5th": 5, "last": -1}
 
-# No list that makes sense is longer: the sixty minutes are 169 characters. What is longer would only cost time.
-_LONGEST = 500
+#: No list that makes sense is longer: the sixty minutes are 169 characters. What is longer would only cost time, and is neither kept nor quoted.
+LONGEST = 500
 
 
 _WORDS = "'last', '2nd fri', 'last fri', "  # of the forms of `day`, those that only the field itself takes
@@ -222,10 +223,10 @@ def _parse(name: str, text: str, is_default: bool) -> CronField:
     value = _KINDS[name].values.get(text)
     if value is not None:
         return CronField(name, text, is_default, 1 << value)
-    if len(text) > _LONGEST:
+    if len(text) > LONGEST:
         shown = f"{text[:30]}…"
         raise field_error(
-            name, shown, f"its {len(text):,} characters are more than the {_LONGEST:,} it may have"
+            name, shown, f"its {len(text):,} characters are more than the {LONGEST:,} it may have"
         )
     mask = 0
     rules: dict[DayRule, None] = {}  # each once, in their order

@@ -311,11 +311,7 @@ class RRuleTrigger(CivilTrigger):
             parts.append(f"start_date='{format_instant(to_micros(self.start_date), self.timezone)}'")
         if self._last != LAST_INSTANT:
             parts.append(f"end_date='{format_instant(self._last, self.timezone)}'")
-        parts.append(f"timezone='{zone_name(self.timezone)}'")
-        if self.jitter is not None:
-            parts.append(f"jitter={self.jitter!r}")
-        parts += [f"{name}='{policy}'" for name, policy in self._unusual_policies().items()]
-        return f"<{type(self).__name__} ({', '.join(parts)})>"
+        return f"<{type(self).__name__} ({', '.join(parts + self._shown_options())})>"
 
 
 def _rule(text: str) -> RuleText:
