@@ -12,7 +12,12 @@ from ..triggers.instants import from_micros, to_micros
 from .errors import JobLookupError
 from .options import checked_option
 from .record import Record, Recovery, Transition
-from .references import callable_name, callable_reference, check_callable_args, resolve_reference
+from .serialization.references import (
+    callable_name,
+    callable_reference,
+    check_callable_args,
+    resolve_reference,
+)
 
 if TYPE_CHECKING:
     from typing import Self

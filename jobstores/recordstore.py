@@ -40,8 +40,8 @@ from .record import (
     Written,
     new_record,
 )
-from .references import check_callable_args
 from .restored import RestoredJobs, is_immutable
+from .serialization.references import check_callable_args
 
 Choice: TypeAlias = Decision | Literal["defer"] | None
 """What is to be done with a due record: a decision, to have it decided outside the step, or to pass it over."""

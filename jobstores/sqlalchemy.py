@@ -18,20 +18,20 @@ except ImportError as exc:
 
 from ..triggers.instants import from_micros, to_micros
 from . import edits, transitions
-from .claimstep import ClaimStep
-from .database import Database, Stamps, UncertainWriteError
-from .dialects import Dialect
 from .errors import ConflictingIdError, JobStoreError, TransientJobError
 from .job import Job
 from .openruns import load_runs
 from .owner import Owner, is_gone
 from .record import Record, RunKey, Transition, Wanted, Written
 from .recordstore import Applied, Choice, RecordJobStore, Won
-from .recordtable import PAGE, Change, RecordTable
-from .references import is_main_reference, resolve_reference
-from .schema import Schema
-from .serializer import Serializer
-from .sqlite import SQLite
+from .serialization.references import is_main_reference, resolve_reference
+from .serialization.serializer import Serializer
+from .sql.claimstep import ClaimStep
+from .sql.database import Database, Stamps, UncertainWriteError
+from .sql.dialects import Dialect
+from .sql.recordtable import PAGE, Change, RecordTable
+from .sql.schema import Schema
+from .sql.sqlite import SQLite
 
 DIALECTS: Final[dict[str, type[Dialect]]] = {dialect.name: dialect for dialect in (SQLite,)}
 """The servers that are supported, by SQLAlchemy's name."""

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from ..events.clock import Clock, SystemClock
 from ..executors.base import BaseExecutor
 from ..jobstores.base import BaseJobStore
-from ..jobstores.references import resolve_reference
+from ..jobstores.serialization.references import resolve_reference
 from ..triggers.zones import as_zone
 from .coercion import as_bool, as_choice, as_count, as_instance, as_optional_seconds, as_seconds, as_written
 from .plugins import NOUNS, PACKAGE, arguments_of, load_plugin, refuse_unknown

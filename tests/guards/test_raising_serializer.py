@@ -13,7 +13,7 @@ from mainspring.events import (
     EVENT_JOBSTORE_FAILED,
 )
 from mainspring.jobstores.base import JobRestoreError
-from mainspring.jobstores.serializer import Serializer, UnsupportedSerializationError
+from mainspring.jobstores.serialization.serializer import Serializer, UnsupportedSerializationError
 from mainspring.jobstores.sqlalchemy import SQLAlchemyJobStore
 from mainspring.scheduler.virtual import VirtualScheduler
 

@@ -11,8 +11,8 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 import pytest
-from mainspring.jobstores.envelope import UnsupportedSerializationError
-from mainspring.jobstores.serializer import Serializer
+from mainspring.jobstores.serialization.envelope import UnsupportedSerializationError
+from mainspring.jobstores.serialization.serializer import Serializer
 from mainspring.triggers import BaseTrigger, IntervalTrigger
 
 ID = "job-1"

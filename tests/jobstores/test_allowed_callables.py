@@ -17,12 +17,12 @@ from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
-from mainspring.jobstores.envelope import (
+from mainspring.jobstores.serialization.envelope import (
     CallableNotAllowedError,
     UnreadableEnvelopeError,
 )
-from mainspring.jobstores.references import UnresolvableReferenceError
-from mainspring.jobstores.serializer import Serializer
+from mainspring.jobstores.serialization.references import UnresolvableReferenceError
+from mainspring.jobstores.serialization.serializer import Serializer
 from mainspring.triggers import BaseTrigger, IntervalTrigger
 
 ID = "job-1"
@@ -189,7 +189,7 @@ def test_a_re_exported_function_is_allowed_by_its_own_name_in_a_fresh_process(tm
     (package / "__init__.py").write_text("from .jobs import send\n")
     (package / "jobs.py").write_text("def send(): pass\n")
     program = (
-        "from mainspring.jobstores.serializer import Serializer;"
+        "from mainspring.jobstores.serialization.serializer import Serializer;"
         "Serializer(allowed_callables=['shop.jobs:send']).dumps('1', {'func': 'shop:send'}); print('ok')"
     )
     paths = os.pathsep.join([str(tmp_path), str(CHECKOUT)])

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mainspring.jobstores.envelope import (
+from mainspring.jobstores.serialization.envelope import (
     CallableNotAllowedError,
     EnvelopeError,
     PickleRefusedError,
@@ -22,8 +22,8 @@ from mainspring.jobstores.envelope import (
     UnreadableEnvelopeError,
     UnsignedEnvelopeError,
 )
-from mainspring.jobstores.references import UnresolvableReferenceError
-from mainspring.jobstores.serializer import Serializer
+from mainspring.jobstores.serialization.references import UnresolvableReferenceError
+from mainspring.jobstores.serialization.serializer import Serializer
 from mainspring.triggers import BaseTrigger, IntervalTrigger
 
 ID = "job-1"

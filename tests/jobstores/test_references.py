@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mainspring.jobstores.references import (
+from mainspring.jobstores.serialization.references import (
     UnresolvableReferenceError,
     callable_name,
     callable_reference,

@@ -17,8 +17,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from mainspring.jobstores.envelope import UnsupportedSerializationError
-from mainspring.jobstores.serializer import Serializer
+from mainspring.jobstores.serialization.envelope import UnsupportedSerializationError
+from mainspring.jobstores.serialization.serializer import Serializer
 
 from tests.jobstores.stored_values import (
     ID,
@@ -192,7 +192,7 @@ def test_keyword_arguments_may_have_any_name() -> None:
 
 def test_equal_sets_give_the_same_bytes_in_every_process() -> None:
     program = (
-        "from mainspring.jobstores.tags import TagCodec, to_text;"
+        "from mainspring.jobstores.serialization.tags import TagCodec, to_text;"
         "print(to_text(TagCodec().encode({*map(str, range(50))}, '')))"
     )
     outputs = {

@@ -12,8 +12,8 @@ from unittest import mock
 
 import pytest
 from dateutil import tz as dateutil_tz
-from mainspring.jobstores.envelope import UnsupportedSerializationError
-from mainspring.jobstores.serializer import Serializer
+from mainspring.jobstores.serialization.envelope import UnsupportedSerializationError
+from mainspring.jobstores.serialization.serializer import Serializer
 from mainspring.triggers import IntervalTrigger
 
 from tests.jobstores.stored_values import (

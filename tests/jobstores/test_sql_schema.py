@@ -6,9 +6,9 @@ from threading import Barrier
 
 import pytest
 import sqlalchemy as sa
-from mainspring.jobstores import schema
 from mainspring.jobstores.base import JobStoreError
-from mainspring.jobstores.schema import MIGRATIONS, SCHEMA_VERSION, Schema
+from mainspring.jobstores.sql import schema
+from mainspring.jobstores.sql.schema import MIGRATIONS, SCHEMA_VERSION, Schema
 from mainspring.jobstores.sqlalchemy import SQLAlchemyJobStore
 
 from tests.jobstores.driving import claim, ids_of, insert, new_job

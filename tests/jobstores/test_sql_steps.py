@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from mainspring.jobstores import database, sqlite, transitions
+from mainspring.jobstores import transitions
 from mainspring.jobstores.base import ConflictingIdError, JobStoreError
-from mainspring.jobstores.database import UncertainWriteError
 from mainspring.jobstores.owner import Owner
 from mainspring.jobstores.record import Record
-from mainspring.jobstores.recordtable import PAGE
+from mainspring.jobstores.sql import database, sqlite
+from mainspring.jobstores.sql.database import UncertainWriteError
+from mainspring.jobstores.sql.recordtable import PAGE
+from mainspring.jobstores.sql.sqlite import SQLite
 from mainspring.jobstores.sqlalchemy import SQLAlchemyJobStore
-from mainspring.jobstores.sqlite import SQLite
 
 from tests.jobstores.driving import (
     LEASE,

@@ -5,7 +5,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from mainspring.jobstores.serializer import Serializer
+from mainspring.jobstores.serialization.serializer import Serializer
 from mainspring.triggers import BaseTrigger, DateTrigger, IntervalTrigger
 
 from tests.jobstores.stored_values import ID, TRIGGER, identical, refused, state

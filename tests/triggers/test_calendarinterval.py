@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from dateutil import tz
-from mainspring.jobstores.serializer import Serializer
+from mainspring.jobstores.serialization.serializer import Serializer
 from mainspring.scheduler.virtual import VirtualScheduler
 from mainspring.triggers.calendarinterval import CalendarIntervalTrigger
 from mainspring.triggers.instants import LAST_INSTANT, to_micros

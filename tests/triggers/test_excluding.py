@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from mainspring.events import EVENT_JOB_EXECUTED, JobExecutionEvent
 from mainspring.jobstores.base import BaseJobStore
 from mainspring.jobstores.memory import MemoryJobStore
-from mainspring.jobstores.serializer import CallableNotAllowedError, Serializer
+from mainspring.jobstores.serialization.serializer import CallableNotAllowedError, Serializer
 from mainspring.jobstores.sqlalchemy import SQLAlchemyJobStore
 from mainspring.scheduler.virtual import VirtualScheduler
 from mainspring.triggers import (

@@ -6,8 +6,8 @@ import logging
 from collections.abc import Sequence
 from typing import Any, Final
 
-from .openruns import dump_runs, load_runs
-from .record import FORMAT_VERSION, Record, lease_time
+from ..openruns import dump_runs, load_runs
+from ..record import FORMAT_VERSION, Record, lease_time
 
 UNREADABLE: Final = 2**31 - 1
 """The version that a record is given here whose open runs cannot be read: claims pass it over, edits and removal work."""

@@ -9,8 +9,8 @@ from typing import Final, TypeAlias, TypeVar
 
 import sqlalchemy as sa
 
+from ..errors import JobStoreError
 from .dialects import Dialect
-from .errors import JobStoreError
 
 T = TypeVar("T")
 

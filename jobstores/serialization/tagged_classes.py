@@ -12,7 +12,7 @@ from functools import cached_property, partial
 from types import BuiltinFunctionType, FunctionType, MethodDescriptorType, MethodType
 from typing import Any, TypeAlias
 
-from ..triggers.base import BaseTrigger, InstantTrigger
+from ...triggers.base import BaseTrigger, InstantTrigger
 from .allowlist import AllowedCallables
 from .references import callable_reference, resolve_reference
 from .tagged_values import Json, Refusal, is_plain

@@ -16,8 +16,8 @@ import json
 from collections.abc import Iterable
 from json.encoder import encode_basestring
 
-from .errors import SerializationError as SerializationError
-from .errors import UnsupportedSerializationError as UnsupportedSerializationError
+from ..errors import SerializationError as SerializationError
+from ..errors import UnsupportedSerializationError as UnsupportedSerializationError
 
 
 class EnvelopeError(SerializationError, ValueError):

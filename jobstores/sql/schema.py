@@ -8,7 +8,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from .errors import JobStoreError
+from ..errors import JobStoreError
 from .rows import INSERTED
 
 SCHEMA_VERSION: Final = 1

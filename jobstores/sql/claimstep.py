@@ -7,10 +7,10 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from . import transitions
+from .. import transitions
+from ..record import Decision, Record, RunKey, Wanted, Written
+from ..recordstore import Choice, Won
 from .database import Stamps
-from .record import Decision, Record, RunKey, Wanted, Written
-from .recordstore import Choice, Won
 from .recordtable import PAGE, Change, RecordTable
 
 FIRST_LOOK: Final = 16

@@ -7,7 +7,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..triggers.base import BaseTrigger
+from ...triggers.base import BaseTrigger
 from .allowlist import AllowedCallables
 from .envelope import (
     CallableNotAllowedError,

@@ -8,8 +8,8 @@ from typing import Any, Final, TypeAlias
 
 import sqlalchemy as sa
 
+from ..record import Record
 from .database import Stamps
-from .record import Record
 from .rows import (
     delete_row,
     edit_and_payload_row,

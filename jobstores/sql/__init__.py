@@ -1,0 +1,1 @@
+"""The SQL side of `SQLAlchemyJobStore`: tables, statements, steps, and what each kind of server does its own way."""
