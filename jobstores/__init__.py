@@ -6,10 +6,11 @@ Errors::
               └─ ConflictingIdError      the id is taken
     ValueError ─┬─ TransientJobError     the function has no reference, so no other process could find it
                 ├─ JobRestoreError       this process cannot make the job of a record
-                └─ EnvelopeError         a stored job is not one that this store accepts (`envelope.py`)
+                └─ EnvelopeError         a stored job is not one that this store accepts (`serialization/envelope.py`)
     TypeError + ValueError ─ UnsupportedSerializationError   an argument that would not come back equal
     RuntimeError ─┬─ StaleJobError       `update_job` of a job that somebody else has changed
-                  └─ JobStoreError       the store cannot be reached; the cause is the driver's error
+                  └─ JobStoreError       the store failed; the cause is the driver's error
+                     └─ StoreUnreachableError   its server cannot be reached, for now
 """
 
 from .base import BaseJobStore
@@ -19,6 +20,7 @@ from .errors import (
     JobRestoreError,
     JobStoreError,
     StaleJobError,
+    StoreUnreachableError,
     TransientJobError,
     UnsupportedSerializationError,
 )
@@ -38,6 +40,7 @@ __all__ = [
     "Record",
     "Run",
     "StaleJobError",
+    "StoreUnreachableError",
     "TransientJobError",
     "UnsupportedSerializationError",
 ]

@@ -19,6 +19,7 @@ from .errors import (
     JobRestoreError,
     JobStoreError,
     StaleJobError,
+    StoreUnreachableError,
     TransientJobError,
     UnsupportedSerializationError,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "JobRestoreError",
     "JobStoreError",
     "StaleJobError",
+    "StoreUnreachableError",
     "TransientJobError",
     "UnsupportedSerializationError",
 ]
@@ -58,6 +60,9 @@ class BaseJobStore(ABC):
     """Whether several schedulers may use the same store at the same time: then claims carry leases, and it is polled."""
     poll_interval: float | None = None
     """Seconds after which it is looked at again though nothing is known to be due; None: never needed."""
+    on_push: Callable[[int], None] = staticmethod(lambda at: None)
+    """Set by the engine before `start`. A store calls it, from any thread, when its server tells that something is due at that time
+    (µs UTC) or, with 0, that it is to be looked at now."""
 
     _scheduler: Any = None
     _alias: str | None = None
@@ -204,6 +209,10 @@ class BaseJobStore(ABC):
     def give_back(self, keys: Sequence[RunKey]) -> None:
         """Let runs that were claimed and never started wait again."""
         self._owned.give_back(keys)
+
+    def server_time(self) -> int | None:
+        """µs UTC by the clock of the store's server, as it answers; None: it has none (or is on this machine). May raise JobStoreError."""
+        return None
 
     def overdue_executors(self, now: int) -> set[str]:
         """The aliases of executors for which something is due at `now`."""

@@ -49,7 +49,11 @@ class StaleJobError(RuntimeError):
 
 
 class JobStoreError(RuntimeError):
-    """The store cannot be reached, or failed; `__cause__` is the driver's error."""
+    """The store failed, or cannot be reached; `__cause__` is the driver's error."""
+
+
+class StoreUnreachableError(JobStoreError):
+    """The store's server cannot be reached or does not answer, for now: trying again later may help."""
 
 
 class JobRestoreError(ValueError):

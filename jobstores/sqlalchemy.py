@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -17,36 +16,29 @@ except ImportError as exc:
     ) from exc
 
 from ..triggers.instants import from_micros, to_micros
-from . import edits, transitions
-from .errors import ConflictingIdError, JobStoreError, TransientJobError
+from . import edits
+from .claiming import Change
+from .errors import ConflictingIdError, JobStoreError
 from .job import Job
-from .openruns import load_runs
-from .owner import Owner, is_gone
-from .record import Record, RunKey, Transition, Wanted, Written
-from .recordstore import Applied, Choice, RecordJobStore, Won
-from .serialization.references import is_main_reference, resolve_reference
-from .serialization.serializer import Serializer
+from .record import Record, Transition, Wanted, Written
+from .recordstore import Applied, Choice, Won
+from .serialization.references import resolve_reference
+from .sharedstore import SharedJobStore
 from .sql.claimstep import ClaimStep
-from .sql.database import Database, Stamps, UncertainWriteError
+from .sql.database import Database
 from .sql.dialects import Dialect
-from .sql.recordtable import PAGE, Change, RecordTable
+from .sql.recordtable import RecordTable
 from .sql.schema import Schema
 from .sql.sqlite import SQLite
+from .uncertain import Stamps, UncertainWriteError
 
 DIALECTS: Final[dict[str, type[Dialect]]] = {dialect.name: dialect for dialect in (SQLite,)}
 """The servers that are supported, by SQLAlchemy's name."""
 
-LOOK_FOR_DEAD_OWNERS: Final = 5_000_000
-"""µs between two searches for runs whose owner is gone before their lease has ended."""
-
-MAX_RECENT: Final = 20_000
-"""About so many records with open runs are kept as they were written."""
-
-_LATEST: Final = 2**63 - 1
 _TRIES: Final = 20
 
 
-class SQLAlchemyJobStore(RecordJobStore):
+class SQLAlchemyJobStore(SharedJobStore):
     """Jobs in a table of an SQL database. Any number of schedulers, in any number of processes, may share it. Thread-safe.
 
     url: the database, `"sqlite:///jobs.sqlite"`; `"sqlite://"` is one in memory, which belongs to this object.
@@ -92,10 +84,10 @@ class SQLAlchemyJobStore(RecordJobStore):
         signing_keys: Iterable[str | bytes] = (),
         allowed_callables: Iterable[str] | None = None,
         poll_interval: float = 1.0,
+        timeout: float = 10.0,
         synchronous: str = "FULL",
     ) -> None:
-        super().__init__()
-        self._serializer = Serializer(serializer, pickle_protocol, signing_keys, allowed_callables)
+        super().__init__(serializer, pickle_protocol, signing_keys, allowed_callables, poll_interval, timeout)
         self._schema = Schema(tablename, _resolved(metadata), tableschema)
         if synchronous not in ("FULL", "NORMAL"):
             raise ValueError(f"synchronous must be 'FULL' or 'NORMAL', got {synchronous!r}")
@@ -106,14 +98,11 @@ class SQLAlchemyJobStore(RecordJobStore):
         self._database = Database(chosen, dialect, owned)
         self._table = RecordTable(self._schema, chosen.dialect)
         self.shared = dialect.shared
-        self.poll_interval = _positive("poll_interval", poll_interval) if self.shared else None
+        if not self.shared:
+            self.poll_interval = None
         if owned and not self.shared:
             # Its jobs outlive a shutdown, as those of a memory store do; so the connection is closed with the store.
             weakref.finalize(self, chosen.dispose)
-        self._looked_for_dead_at: int | None = None
-        self._in_doubt: list[RunKey] = []
-        self._recent: dict[str, Record] = {}
-        self._warned: set[str] = set()
 
     @property
     def engine(self) -> sa.Engine:
@@ -141,35 +130,6 @@ class SQLAlchemyJobStore(RecordJobStore):
     def shutdown(self) -> None:
         """Close the connections, unless the engine was the caller's; the store may be started again."""
         self._database.close()
-
-    def own(self, owner: Owner, lease: int) -> None:
-        super().own(owner, lease)
-        self._recent.clear()
-        self._looked_for_dead_at = None
-
-    # -- jobs and payloads ---------------------------------------------------------------------------------------------
-
-    def pack(self, job: Job) -> bytes:
-        try:
-            state = job.__getstate__()
-        except ValueError as exc:
-            raise TransientJobError(job.id) from exc
-        del state["next_run_time"]  # the record's, which passes write without the payload
-        reference = state["func"]
-        if is_main_reference(reference) and reference not in self._warned:
-            self._warned.add(reference)
-            message = (
-                f"The function {reference} is defined in the program's main file: only this program can run its jobs. Move it to a "
-                "module, so that every process that shares the job store can import it"
-            )
-            self._logger.warning(message)
-            warnings.warn(message, UserWarning, stacklevel=2)
-        return self._serializer.dumps(job.id, state)
-
-    def _unpack(self, record: Record) -> Job:
-        job = Job.__new__(Job)
-        job.__setstate__(self._serializer.loads(record.id, record.payload))
-        return job
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
@@ -265,34 +225,12 @@ class SQLAlchemyJobStore(RecordJobStore):
 
         self._database.writing(step)
 
-    def _known(self, job_ids: Sequence[str]) -> dict[str, Record] | None:
-        """The records of these ids as this store wrote them last, if it knows of all; None, if not."""
-        recent = self._recent
-        known = {job_id: recent[job_id] for job_id in job_ids if job_id in recent}
-        return known if len(known) == len(job_ids) else None
-
-    def _remember(self, written: Sequence[Change]) -> None:
-        """Keep the records with open runs that were written: their runs' ends are written next, and nearly always before anything else.
-
-        Then they need not be read again. Whether one is still as it was kept, its stamp tells when it is written.
-        """
-        recent = self._recent
-        if len(recent) > MAX_RECENT:
-            recent.clear()
-        for before, after in written:
-            if after is None or not after.runs or after.payload is not None or after.stamp == before.stamp:
-                recent.pop(before.id, None)
-            else:
-                recent[before.id] = after
-
     # -- claims --------------------------------------------------------------------------------------------------------
 
     def _claim(self, now: int, wanted: Wanted, choose: Callable[[Record], Choice], stamp: str) -> Won:
         if not wanted:
             return Won()
-        if self._in_doubt:
-            self.give_back(self._in_doubt)
-            self._in_doubt = []
+        self._give_back_doubtful()
         lease_until = now + self._lease if self.shared else None
         claim = ClaimStep(
             self._table, now, wanted, choose, owner=self.owner.name, lease_until=lease_until, stamp=stamp
@@ -313,33 +251,8 @@ class SQLAlchemyJobStore(RecordJobStore):
 
     # -- recovery ------------------------------------------------------------------------------------------------------
 
-    def _expired(self, now: int) -> list[str]:
-        last = self._looked_for_dead_at
-        if last is None or not 0 <= now - last < LOOK_FOR_DEAD_OWNERS:
-            self._looked_for_dead_at = now
-            until, size = _LATEST, _LATEST if last is None else PAGE
-        else:
-            until, size = now - transitions.RECOVERY_MARGIN, PAGE
-        leased = self._database.reading(lambda connection: self._table.leased(connection, until, size))
-        gone: dict[str, bool] = {self.owner.name: False}
-        return [job_id for job_id, runs in leased if self._may_be_over(runs, now, gone)]
-
-    def _may_be_over(self, text: str, now: int, gone: dict[str, bool]) -> bool:
-        """Whether one of the runs is somebody else's who is gone, or whose lease is over; `gone` keeps what was found of owners."""
-        try:
-            runs = load_runs(text)
-        except ValueError:
-            return False  # reported where it is read as a record
-        for run in runs:
-            if run.state != "claimed" or run.owner is None or run.lease_until is None:
-                continue
-            if run.owner not in gone:
-                gone[run.owner] = is_gone(run.owner)
-            if run.owner != self.owner.name and (
-                gone[run.owner] or run.lease_until + transitions.RECOVERY_MARGIN <= now
-            ):
-                return True
-        return False
+    def _leased(self, until: int, size: int) -> list[tuple[str, str]]:
+        return self._database.reading(lambda connection: self._table.leased(connection, until, size))
 
 
 def _dialect(url: sa.URL) -> type[Dialect]:
@@ -378,12 +291,6 @@ def _checked(engine: Any) -> sa.Engine:
             f"engine must be a synchronous SQLAlchemy engine, from create_engine(), got {engine!r}"
         )
     return engine
-
-
-def _positive(name: str, value: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
-        raise ValueError(f"{name} must be a positive number of seconds, got {value!r}")
-    return value
 
 
 def _resolved(value: Any) -> Any:

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from time import sleep
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, TypeVar
 
 import sqlalchemy as sa
 
 from ..errors import JobStoreError
+from ..uncertain import Stamps, UncertainWriteError, was_written
 from .dialects import Dialect
 
 T = TypeVar("T")
 
-Stamps: TypeAlias = Mapping[str, "tuple[str | None, str | None]"]
-"""What a step wrote: the stamp of each record before and after it; None where there was no record, or is none any more."""
-
 _PAUSES: Final = (0.01, 0.05, 0.2, 0.5, None)
 """Seconds to wait before a step that met other writers is tried again; each try waits by itself, as the dialect says."""
-
-
-class UncertainWriteError(JobStoreError):
-    """The connection failed while a transaction was committed, and it cannot be found out whether it was written."""
 
 
 class Database:
@@ -103,18 +97,9 @@ class Database:
             raise UncertainWriteError(
                 f"{self}: committing failed ({_reason(failure)}), and so did finding out whether it was written: {error}"
             ) from failure
-        gone = False
-        for job_id, (before, after) in written.items():
-            stamp = found.get(job_id)
-            if stamp == before:
-                return False
-            if stamp == after:
-                if stamp is not None:
-                    return True
-                # It was to be deleted, and is not there. Somebody else may have done it, but not to all of them by chance.
-                gone = True
-        if gone:
-            return True
+        answer = was_written(written, found)
+        if answer is not None:
+            return answer
         raise UncertainWriteError(
             f"{self}: committing failed ({_reason(failure)}), and others have since written whatever would tell whether it was written"
         ) from failure

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import sqlalchemy as sa
 
+from ..claiming import Change
 from ..record import Record
-from .database import Stamps
+from ..sharedstore import PAGE
+from ..uncertain import Stamps
 from .rows import (
     delete_row,
     edit_and_payload_row,
@@ -22,12 +24,6 @@ from .rows import (
 )
 from .schema import Schema
 from .statements import IDS_AT_ONCE, Statements
-
-PAGE: Final = 1_000
-"""At most so many due records are read at once."""
-
-Change: TypeAlias = "tuple[Record, Record | None]"
-"""A record as it was read, and what it becomes; None: it goes."""
 
 _BEFORE_ALL: Final = -(2**63)
 

@@ -14,11 +14,11 @@ from mainspring.jobstores import transitions
 from mainspring.jobstores.base import ConflictingIdError, JobStoreError
 from mainspring.jobstores.owner import Owner
 from mainspring.jobstores.record import Record
+from mainspring.jobstores.sharedstore import PAGE
 from mainspring.jobstores.sql import database, sqlite
-from mainspring.jobstores.sql.database import UncertainWriteError
-from mainspring.jobstores.sql.recordtable import PAGE
 from mainspring.jobstores.sql.sqlite import SQLite
 from mainspring.jobstores.sqlalchemy import SQLAlchemyJobStore
+from mainspring.jobstores.uncertain import UncertainWriteError
 
 from tests.jobstores.driving import (
     LEASE,
@@ -424,7 +424,7 @@ def test_the_search_for_what_is_expired_is_bounded(
         asked.append(owner)
         return owner in gone
 
-    monkeypatch.setattr("mainspring.jobstores.sqlalchemy.is_gone", is_gone)
+    monkeypatch.setattr("mainspring.jobstores.sharedstore.is_gone", is_gone)
     other = opened()
     insert(store, *(new_job(f"{n}", 0, every(600)) for n in range(3)), new_job("overdue", 0, executor="x"))
     claim(other, NOW, {"default": 2})
