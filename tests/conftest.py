@@ -1,8 +1,92 @@
-"""What holds for all tests."""
+"""What holds for all tests, and the servers that they may ask for."""
 
+import os
 import signal
+from collections.abc import Iterator
+from typing import NoReturn
+
+import pytest
+
+from tests import servers
+from tests.servers import ForeignServer, Server
 
 # A shell that starts something in the background has it ignore SIGINT (POSIX, "Asynchronous Lists"), and so would every program
 # that the tests start, Python's own handler included: those that are sent a Ctrl-C would never notice.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def shared_server(kind: type[Server]) -> Server:
+    """The session's server of this kind, running. Where it is not installed the test is skipped, or fails if nothing may be (`CI=true`)."""
+    try:
+        server = servers.shared(kind)
+    except servers.MissingProgramError as missing:
+        _give_up(missing)
+    assert server.running, f"a test has ended the session's {server.name}: it needs one of its own"
+    return server
+
+
+def own_server(kind: type[Server]) -> Iterator[Server]:
+    """A server of this kind for one test."""
+    try:
+        server = kind()
+    except servers.MissingProgramError as missing:
+        _give_up(missing)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.end()
+
+
+def _give_up(missing: servers.MissingProgramError) -> NoReturn:
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{missing}: under CI=true no test is skipped for that", pytrace=False)
+    pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Server:
+    """The session's PostgreSQL. Tests share it, each with a table of its own, and none stops it."""
+    return shared_server(servers.PostgreSQL)
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Server:
+    """The session's MariaDB. Tests share it, each with a table of its own, and none stops it."""
+    return shared_server(servers.MariaDB)
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Server:
+    """The session's Redis. Tests share it, each with keys of its own, and none stops it."""
+    return shared_server(servers.Redis)
+
+
+@pytest.fixture
+def own_postgresql() -> Iterator[Server]:
+    """A PostgreSQL to stop, kill and freeze."""
+    yield from own_server(servers.PostgreSQL)
+
+
+@pytest.fixture
+def own_mariadb() -> Iterator[Server]:
+    """A MariaDB to stop, kill and freeze."""
+    yield from own_server(servers.MariaDB)
+
+
+@pytest.fixture
+def own_redis() -> Iterator[Server]:
+    """A Redis to stop, kill and freeze."""
+    yield from own_server(servers.Redis)
+
+
+@pytest.fixture(scope="session")
+def mysql() -> ForeignServer:
+    """A MySQL 8, which Debian does not pack: MAINSPRING_TEST_MYSQL is the URL of a database of it that tests may write to."""
+    url = os.environ.get("MAINSPRING_TEST_MYSQL")
+    if not url:
+        pytest.skip(
+            "MAINSPRING_TEST_MYSQL does not name a MySQL 8 (mysql+pymysql://USER:PASSWORD@HOST/DATABASE)"
+        )
+    return ForeignServer("mysql", url)

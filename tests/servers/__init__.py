@@ -1,0 +1,59 @@
+"""Real servers for tests: PostgreSQL, MariaDB and Redis, as Debian packs them, started by the test session and gone with it.
+
+`postgresql()`, `mariadb()` and `redis()` are the session's, running. A server of one's own, to stop, kill or freeze, is an instance of a class
+of `kinds`. As pytest's fixtures: `tests/conftest.py`.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+
+from tests.servers.kinds import KINDS, MariaDB, PostgreSQL, Redis
+from tests.servers.server import DATABASE, PASSWORD, USER, MissingProgramError, Server
+
+__all__ = [
+    "DATABASE",
+    "KINDS",
+    "PASSWORD",
+    "USER",
+    "ForeignServer",
+    "MariaDB",
+    "MissingProgramError",
+    "PostgreSQL",
+    "Redis",
+    "Server",
+    "mariadb",
+    "postgresql",
+    "redis",
+    "shared",
+]
+
+
+@dataclass(frozen=True)
+class ForeignServer:
+    """One that the tests have not started, and only connect to."""
+
+    name: str
+    url: str
+
+
+@cache
+def shared(kind: type[Server]) -> Server:
+    """The session's server of this kind, started when it is first asked for. MissingProgramError if it is not installed."""
+    server = kind()
+    server.start()
+    return server
+
+
+def postgresql() -> Server:
+    """The session's PostgreSQL."""
+    return shared(PostgreSQL)
+
+
+def mariadb() -> Server:
+    """The session's MariaDB."""
+    return shared(MariaDB)
+
+
+def redis() -> Server:
+    """The session's Redis."""
+    return shared(Redis)

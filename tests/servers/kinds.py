@@ -1,0 +1,177 @@
+"""PostgreSQL, MariaDB and Redis as the tests run them: nothing read from the machine's configuration, and what is committed is on disk."""
+
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from tests.servers.server import DATABASE, PASSWORD, USER, Server, TemplateServer, find_program
+
+
+class PostgreSQL(TemplateServer):
+    """It refuses to run as root, so for root it runs as the user that Debian's package makes."""
+
+    name = "postgresql"
+    # "fast": it ends its sessions; SIGTERM would wait for its clients to leave
+    _stop_signal: ClassVar[signal.Signals] = signal.SIGINT
+
+    @property
+    def url(self) -> str:
+        return f"postgresql+psycopg://{USER}:{PASSWORD}@127.0.0.1:{self.port}/{DATABASE}"
+
+    @classmethod
+    def _programs(cls) -> dict[str, Path]:
+        # Debian keeps those of each version in a folder of its own, beside the PATH.
+        versions = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=_version, reverse=True)
+        return {name: find_program(name, versions, "postgresql") for name in ("initdb", "postgres")}
+
+    @classmethod
+    def _user(cls) -> str | None:
+        return "postgres" if os.geteuid() == 0 else None
+
+    def _make_template(self, folder: Path) -> None:
+        programs = self._programs()
+        password = self._keeper.folder / "password"
+        password.write_text(f"{PASSWORD}\n")
+        # Collation by ICU orders text as people do, and not by code points: no store may count on the latter.
+        locale = ["--encoding=UTF8", "--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en"]
+        self._run(
+            str(programs["initdb"]),
+            f"--pgdata={folder}",
+            f"--username={USER}",
+            f"--pwfile={password}",
+            "--auth=scram-sha-256",
+            "--no-sync",  # it is thrown away after the tests
+            *locale,
+        )
+        single = f"echo 'CREATE DATABASE {DATABASE}' | {programs['postgres']} --single -D {folder} postgres"
+        self._run("/bin/sh", "-c", single)
+
+    def _command(self) -> list[str]:
+        options = {
+            "port": str(self.port),
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": "",
+            "shared_buffers": "32MB",
+            "fsync": "on",
+            "synchronous_commit": "on",
+            "full_page_writes": "on",
+        }
+        settings = [f"--{name}={value}" for name, value in options.items()]
+        return [str(self._programs()["postgres"]), "-D", str(self._folder), *settings]
+
+    def _check(self) -> None:
+        import psycopg
+
+        with psycopg.connect(self.url.replace("+psycopg", ""), connect_timeout=5) as connection:
+            connection.execute("SELECT 1")
+
+
+class MariaDB(TemplateServer):
+    """With the character set that it has by default, which is not Unicode: a store names what it needs."""
+
+    name = "mariadb"
+
+    @property
+    def url(self) -> str:
+        return f"mysql+pymysql://{USER}:{PASSWORD}@127.0.0.1:{self.port}/{DATABASE}"
+
+    @classmethod
+    def _programs(cls) -> dict[str, Path]:
+        folders = [Path("/usr/sbin"), Path("/usr/local/sbin")]
+        names = ("mariadbd", "mariadb-install-db")
+        return {name: find_program(name, folders, "mariadb-server") for name in names}
+
+    def _make_template(self, folder: Path) -> None:
+        self._run(
+            str(self._programs()["mariadb-install-db"]),
+            "--no-defaults",
+            f"--datadir={folder}",
+            "--auth-root-authentication-method=normal",
+            "--skip-test-db",
+            *self._settings(),
+        )
+
+    def _settings(self) -> list[str]:
+        return [*(["--user=root"] if os.geteuid() == 0 else []), "--innodb-log-file-size=16M"]
+
+    def _command(self) -> list[str]:
+        # Executed at each start.
+        accounts = self._folder / "accounts.sql"
+        accounts.write_text(
+            f"CREATE DATABASE IF NOT EXISTS {DATABASE};\n"
+            f"CREATE USER IF NOT EXISTS {USER}@'127.0.0.1' IDENTIFIED BY '{PASSWORD}';\n"
+            f"GRANT ALL ON *.* TO {USER}@'127.0.0.1';\n"
+        )
+        return [
+            str(self._programs()["mariadbd"]),
+            "--no-defaults",
+            f"--datadir={self._folder}",
+            f"--tmpdir={self._folder}",
+            f"--init-file={accounts}",
+            f"--port={self.port}",
+            "--bind-address=127.0.0.1",
+            "--skip-name-resolve",
+            "--socket=socket",  # in the folder of data: the name of a socket is limited to some hundred characters
+            "--innodb-buffer-pool-size=64M",
+            "--innodb-flush-log-at-trx-commit=1",
+            *self._settings(),
+        ]
+
+    def _check(self) -> None:
+        import pymysql
+
+        with pymysql.connect(
+            host="127.0.0.1",
+            port=self.port,
+            user=USER,
+            password=PASSWORD,
+            database=DATABASE,
+            connect_timeout=5,
+            read_timeout=5,
+        ) as connection:
+            connection.ping(reconnect=False)
+
+
+class Redis(Server):
+    """Each write is on disk before it is answered (`appendfsync always`)."""
+
+    name = "redis"
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    @classmethod
+    def _programs(cls) -> dict[str, Path]:
+        return {"redis-server": find_program("redis-server", [], "redis-server")}
+
+    def _make_data(self) -> None:
+        self._folder.mkdir()
+
+    def _command(self) -> list[str]:
+        options = {
+            "port": str(self.port),
+            "bind": "127.0.0.1",
+            "dir": str(self._folder),
+            "save": "",
+            "appendonly": "yes",
+            "appendfsync": "always",
+            "databases": "16",
+        }
+        settings = [word for name, value in options.items() for word in (f"--{name}", value)]
+        return [str(self._programs()["redis-server"]), *settings]
+
+    def _check(self) -> None:
+        import redis
+
+        with redis.Redis.from_url(self.url, socket_timeout=5, socket_connect_timeout=5) as client:
+            client.ping()
+
+
+KINDS: Sequence[type[Server]] = (PostgreSQL, MariaDB, Redis)
+
+
+def _version(folder: Path) -> tuple[int, ...]:
+    return tuple(int(part) for part in folder.parent.name.split(".") if part.isdecimal())
