@@ -20,20 +20,17 @@ from . import edits
 from .claiming import Change
 from .errors import ConflictingIdError, JobStoreError
 from .job import Job
-from .record import Record, Transition, Wanted, Written
+from .record import Record, Transition, Wanted, Written, is_sooner
 from .recordstore import Applied, Choice, Won
 from .serialization.references import resolve_reference
 from .sharedstore import SharedJobStore
 from .sql.claimstep import ClaimStep
 from .sql.database import Database
-from .sql.dialects import Dialect
+from .sql.dialects import dialect_class
 from .sql.recordtable import RecordTable
 from .sql.schema import Schema
-from .sql.sqlite import SQLite
+from .sql.session import OvertakenError, Session
 from .uncertain import Stamps, UncertainWriteError
-
-DIALECTS: Final[dict[str, type[Dialect]]] = {dialect.name: dialect for dialect in (SQLite,)}
-"""The servers that are supported, by SQLAlchemy's name."""
 
 _TRIES: Final = 20
 
@@ -92,11 +89,13 @@ class SQLAlchemyJobStore(SharedJobStore):
         if synchronous not in ("FULL", "NORMAL"):
             raise ValueError(f"synchronous must be 'FULL' or 'NORMAL', got {synchronous!r}")
         given = _resolved(engine)
-        chosen = _created(url, engine_options or {}) if given is None else _checked(given)
+        chosen = _created(url, engine_options or {}, timeout) if given is None else _checked(given)
         owned = given is None
-        dialect = _dialect(chosen.url)(chosen, owned=owned, synchronous=synchronous)
+        dialect = dialect_class(chosen.url)(
+            chosen, self._schema, owned=owned, synchronous=synchronous, timeout=timeout
+        )
         self._database = Database(chosen, dialect, owned)
-        self._table = RecordTable(self._schema, chosen.dialect)
+        self._table = RecordTable(dialect.statements)
         self.shared = dialect.shared
         if not self.shared:
             self.poll_interval = None
@@ -115,14 +114,15 @@ class SQLAlchemyJobStore(SharedJobStore):
         """Open the database, and make its tables or bring them up to date. Raises JobStoreError if that fails."""
         super().start(scheduler, alias)
 
-        def create(connection: sa.Connection) -> tuple[None, Stamps]:
-            self._schema.bring_up_to_date(connection)
+        def create(session: Session) -> tuple[None, Stamps]:
+            self._schema.bring_up_to_date(session.connection)
             return None, {}
 
         try:
             self._database.open()
-            if not self._database.reading(self._schema.is_current):
+            if not self._database.reading(lambda session: self._schema.is_current(session.connection)):
                 self._database.writing(create)
+            self._database.dialect.listen(self._pushed)
         except BaseException:
             self._database.close()
             raise
@@ -131,31 +131,34 @@ class SQLAlchemyJobStore(SharedJobStore):
         """Close the connections, unless the engine was the caller's; the store may be started again."""
         self._database.close()
 
+    def _pushed(self, at: int) -> None:
+        self.on_push(at)
+
     # -- reading -------------------------------------------------------------------------------------------------------
 
     def _read(self, job_ids: Sequence[str] | None, payload: bool = True) -> list[Record]:
         if job_ids is None:
-            return self._database.reading(lambda connection: self._table.every(connection, payload))
-        return self._database.reading(lambda connection: self._table.some(connection, job_ids, payload))
+            return self._database.reading(lambda session: self._table.every(session, payload))
+        return self._database.reading(lambda session: self._table.some(session, job_ids, payload))
 
     def get_due_jobs(self, now: datetime) -> list[Job]:
         limit = to_micros(now)
-        return self._shown(self._database.reading(lambda connection: self._table.due_jobs(connection, limit)))
+        return self._shown(self._database.reading(lambda session: self._table.due_jobs(session, limit)))
 
     def get_next_run_time(self) -> datetime | None:
         time = self._database.reading(self._table.next_run_time)
         return None if time is None else from_micros(time, self._zone)
 
     def overdue_executors(self, now: int) -> set[str]:
-        return self._database.reading(lambda connection: self._table.overdue_executors(connection, now))
+        return self._database.reading(lambda session: self._table.overdue_executors(session, now))
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
     def _insert(self, records: Sequence[Record], stamp: str) -> None:
         ids = [record.id for record in records]
 
-        def step(connection: sa.Connection) -> tuple[None, Stamps | None]:
-            existing = {record.id: record for record in self._table.some(connection, ids)}
+        def step(session: Session) -> tuple[None, Stamps | None]:
+            existing = {record.id: record for record in self._table.some(session, ids, lock=True)}
             added = []
             for record in records:
                 after = edits.add(existing.get(record.id), record, stamp)
@@ -163,8 +166,9 @@ class SQLAlchemyJobStore(SharedJobStore):
                     raise ConflictingIdError(record.id)
                 if after is not Written.DELETED:
                     added.append(after)
-            self._table.write(connection, [(record, None) for record in existing.values()])
-            self._table.insert(connection, added)
+            self._announce(session, [(existing.get(record.id), record) for record in added])
+            self._table.write(session, [(record, None) for record in existing.values()])
+            self._table.insert(session, added)
             before = {record.id: record.stamp for record in existing.values()}
             return None, {record.id: (before.get(record.id), stamp) for record in added} or None
 
@@ -178,7 +182,10 @@ class SQLAlchemyJobStore(SharedJobStore):
         known = self._known(ids)
         for _ in range(_TRIES):
             step = partial(self._apply_step, changes, ids, known)
-            applied, written = self._database.writing(step, self._table.stamps)
+            try:
+                applied, written = self._database.writing(step, self._table.stamps)
+            except OvertakenError:
+                applied = None
             if applied is not None:
                 self._remember(written)
                 return applied
@@ -190,15 +197,16 @@ class SQLAlchemyJobStore(SharedJobStore):
         changes: Sequence[tuple[str, Callable[[Record], Transition]]],
         ids: Sequence[str],
         known: dict[str, Record] | None,
-        connection: sa.Connection,
+        session: Session,
     ) -> tuple[tuple[list[Applied | None] | None, list[Change]], Stamps | None]:
-        """The transitions, on records that are read or, if they are known, on those: then with None as answer if one is outdated.
+        """The transitions, on records that are read or, if they are known, on those.
 
-        That nothing is to be done is believed only of what was read.
+        That nothing is to be done is believed only of what was read: then with None as answer.
         """
-        found = (
-            {record.id: record for record in self._table.some(connection, ids)} if known is None else known
-        )
+        if known is None:
+            found = {record.id: record for record in self._table.some(session, ids, lock=True)}
+        else:
+            found = known
         applied: list[Applied | None] = []
         current: dict[str, Record | None] = {}
         for job_id, transition in changes:
@@ -212,15 +220,29 @@ class SQLAlchemyJobStore(SharedJobStore):
         if not current:
             return (applied, []), None
         written: list[Change] = [(found[job_id], after) for job_id, after in current.items()]
-        stamps = self._table.write(connection, written)
-        return (applied if stamps is not None else None, written), stamps
+        self._announce(session, written)
+        return (applied, written), self._table.write(session, written)
+
+    def _announce(self, session: Session, changes: Iterable[tuple[Record | None, Record | None]]) -> None:
+        """Before a write that is no claim: tell the others what is due sooner by it."""
+        dialect = self._database.dialect
+        if dialect.pushes:
+            sooner: dict[str, int] = {}
+            for before, after in changes:
+                if after is None or after.wake_at is None:
+                    continue
+                old = before.wake_at if before is not None and before.executor == after.executor else None
+                if is_sooner(after.wake_at, old) and is_sooner(after.wake_at, sooner.get(after.executor)):
+                    sooner[after.executor] = after.wake_at
+            if sooner:
+                dialect.announce(session, sooner)
 
     def _overtaken(self) -> JobStoreError:
         return JobStoreError(f"{self._database}: the records are changed faster than they can be written")
 
     def _clear(self) -> None:
-        def step(connection: sa.Connection) -> tuple[None, Stamps]:
-            self._table.clear(connection)
+        def step(session: Session) -> tuple[None, Stamps]:
+            self._table.clear(session)
             return None, {}
 
         self._database.writing(step)
@@ -239,34 +261,30 @@ class SQLAlchemyJobStore(SharedJobStore):
             return claim.won
         for _ in range(_TRIES):
             try:
-                done = self._database.writing(claim.step, self._table.stamps)
+                self._database.writing(claim.step, self._table.stamps)
+            except OvertakenError:
+                continue
             except UncertainWriteError:
                 # Nobody here will start these runs: they are given back as soon as the store can be reached.
                 self._in_doubt += claim.started()
                 raise
-            if done:
-                self._remember(claim.written)
-                return claim.won
+            self._remember(claim.written)
+            return claim.won
         raise self._overtaken()
+
+    def server_time(self) -> int | None:
+        statement = self._database.dialect.server_time
+        if statement is None:
+            return None
+        return int(self._database.reading(lambda session: session.rows(statement))[0][0])
 
     # -- recovery ------------------------------------------------------------------------------------------------------
 
     def _leased(self, until: int, size: int) -> list[tuple[str, str]]:
-        return self._database.reading(lambda connection: self._table.leased(connection, until, size))
+        return self._database.reading(lambda session: self._table.leased(session, until, size))
 
 
-def _dialect(url: sa.URL) -> type[Dialect]:
-    """What the store needs to know of this kind of server."""
-    name = url.get_backend_name()
-    if name not in DIALECTS:
-        raise ValueError(
-            f"SQLAlchemyJobStore supports {', '.join(sorted(DIALECTS))} for now, and not {name}: use a url such as "
-            "'sqlite:///jobs.sqlite'"
-        )
-    return DIALECTS[name]
-
-
-def _created(url: str | sa.URL | None, options: Mapping[str, Any]) -> sa.Engine:
+def _created(url: str | sa.URL | None, options: Mapping[str, Any], timeout: float) -> sa.Engine:
     """The store's own engine."""
     if not url:
         raise ValueError("SQLAlchemyJobStore needs a url ('sqlite:///jobs.sqlite') or an engine")
@@ -282,7 +300,9 @@ def _created(url: str | sa.URL | None, options: Mapping[str, Any]) -> sa.Engine:
             "url is not understood: expected 'sqlite:///jobs.sqlite' (relative to the current folder) or 'sqlite:////var/lib/jobs.sqlite'"
         ) from error
     # Before SQLAlchemy looks for a driver: of a server that is not supported, one need not be installed.
-    return _checked(sa.create_engine(url, **_dialect(url).engine_arguments(url, options)))
+    dialect = dialect_class(url)
+    url = dialect.complete(url)
+    return _checked(sa.create_engine(url, **dialect.engine_arguments(url, options, timeout)))
 
 
 def _checked(engine: Any) -> sa.Engine:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-import sqlalchemy as sa
-
 from ..claiming import ClaimBatch
 from ..record import Record, Wanted
 from ..recordstore import Choice
 from ..sharedstore import PAGE
 from ..uncertain import Stamps
 from .recordtable import RecordTable
+from .session import Session
 
 FIRST_LOOK: Final = 16
 """So many due records are read to see whether there is anything to be written; more if it is not found among them."""
@@ -36,10 +35,10 @@ class ClaimStep(ClaimBatch):
         self._table = table
         self._wanted = wanted
 
-    def look(self, connection: sa.Connection) -> bool:
+    def look(self, session: Session) -> bool:
         """Whether anything is to be written. If not, `won` says all that there is to say of what is due."""
         won = self.begin()
-        wakes = self._table.first_wakes(connection, [*self._wanted])
+        wakes = self._table.first_wakes(session, [*self._wanted])
         awake = {
             alias: wake_at for alias, wake_at in zip(self._wanted, wakes, strict=True) if wake_at is not None
         }
@@ -48,20 +47,19 @@ class ClaimStep(ClaimBatch):
             won.wake_at = min(awake.values(), default=None)
             return False
         for alias in due:
-            records = self._table.due(connection, alias, self._now, FIRST_LOOK)
+            records = self._table.due(session, alias, self._now, FIRST_LOOK)
             if self.decide(records, self._wanted[alias], write=False):
                 return True
-        won.wake_at = self._table.next_wake(connection, self._wanted, self._now)
+        won.wake_at = self._table.next_wake(session, self._wanted, self._now)
         return False
 
-    def step(self, connection: sa.Connection) -> tuple[bool, Stamps | None]:
-        """Decide and write, in a transaction. False: somebody else wrote in between, and it is to be done again."""
+    def step(self, session: Session) -> tuple[None, Stamps | None]:
+        """Decide and write, in a transaction."""
         won = self.begin()
         for alias, room in self._wanted.items():
             # One more than there is room for tells whether more is due.
-            self.decide(self._table.due(connection, alias, self._now, min(max(room, 0) + 1, PAGE)), room)
-        stamps = self._table.write(connection, self.written)
-        if stamps is None:
-            return False, None
-        won.wake_at = self._table.next_wake(connection, self._wanted, self._now)
-        return True, stamps or None
+            size = min(max(room, 0) + 1, PAGE)
+            self.decide(self._table.due(session, alias, self._now, size, lock=True), room)
+        stamps = self._table.write(session, self.written)
+        won.wake_at = self._table.next_wake(session, self._wanted, self._now)
+        return None, stamps or None

@@ -9,9 +9,10 @@ from typing import Final, TypeVar
 
 import sqlalchemy as sa
 
-from ..errors import JobStoreError
+from ..errors import JobStoreError, StoreUnreachableError
 from ..uncertain import Stamps, UncertainWriteError, was_written
 from .dialects import Dialect
+from .session import Session
 
 T = TypeVar("T")
 
@@ -40,44 +41,47 @@ class Database:
 
     def close(self) -> None:
         """Give up the connections, unless the engine is the caller's or the process another one than `open` was called in."""
-        if self._opened_in == os.getpid() and self._owned and self.dialect.shared:
-            self.engine.dispose()
+        if self._opened_in == os.getpid():
+            self.dialect.close()
+            if self._owned and self.dialect.shared:
+                self.engine.dispose()
         self._opened_in = None
 
-    def reading(self, ask: Callable[[sa.Connection], T]) -> T:
+    def reading(self, ask: Callable[[Session], T]) -> T:
         """What `ask` answers. Raises JobStoreError for whatever the database or its driver raises."""
 
         def attempt() -> T:
-            with self.dialect.reading() as connection:
-                return ask(connection)
+            with self.dialect.reading() as session:
+                return ask(session)
 
         return self._repeated(attempt)
 
     def writing(
         self,
-        step: Callable[[sa.Connection], tuple[T, Stamps | None]],
-        stamps: Callable[[sa.Connection, list[str]], dict[str, str]] | None = None,
+        step: Callable[[Session], tuple[T, Stamps | None]],
+        stamps: Callable[[Session, list[str]], dict[str, str]] | None = None,
     ) -> T:
         """Run `step` as one atomic step, and commit it if it says that it wrote something: what it answers beside its result.
 
         It may be run several times, each time from the beginning. `stamps` reads the stamps of the records of some ids: it is asked
-        if the commit fails, on another connection, since a commit may fail after it was done.
+        if the commit fails, on another connection, since a commit may fail after it was done. Raises OvertakenError, with nothing
+        written, if a record was written by somebody else since it was read.
         """
 
         def attempt() -> T:
-            with self.dialect.writing() as connection:
-                self.dialect.begin(connection)
-                answer, written = step(connection)
+            with self.dialect.writing() as session:
+                self.dialect.begin(session)
+                answer, written = step(session)
                 if written is None:
-                    connection.rollback()
+                    self.dialect.rollback(session)
                     return answer
                 try:
-                    self.dialect.commit(connection)
+                    self.dialect.commit(session)
                     return answer
                 except self.dialect.errors as error:
                     failure = error
                     if self.dialect.shared:
-                        connection.invalidate()
+                        session.connection.invalidate()
             if stamps is not None and self._was_written(written, stamps, failure):
                 return answer
             raise failure
@@ -87,12 +91,12 @@ class Database:
     def _was_written(
         self,
         written: Stamps,
-        stamps: Callable[[sa.Connection, list[str]], dict[str, str]],
+        stamps: Callable[[Session, list[str]], dict[str, str]],
         failure: Exception,
     ) -> bool:
         """Whether a transaction whose commit raised was written. All of it was, or nothing: one record tells for all."""
         try:
-            found = self.reading(lambda connection: stamps(connection, [*written]))
+            found = self.reading(lambda session: stamps(session, [*written]))
         except JobStoreError as error:
             raise UncertainWriteError(
                 f"{self}: committing failed ({_reason(failure)}), and so did finding out whether it was written: {error}"
@@ -111,6 +115,8 @@ class Database:
             try:
                 return attempt()
             except self.dialect.errors as error:
+                if self.dialect.is_unreachable(error):
+                    raise StoreUnreachableError(f"{self} cannot be reached: {_reason(error)}") from error
                 if pause is None or not self.dialect.is_passing(error):
                     raise JobStoreError(f"{self} failed: {_reason(error)}") from error
             sleep(pause)

@@ -3,62 +3,141 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, ClassVar
+from importlib import import_module
+from typing import Any, ClassVar, Final
 
 import sqlalchemy as sa
+
+from .schema import Schema
+from .session import Session
+from .statements import Statements
+
+DIALECTS: Final[dict[str, tuple[str, str]]] = {
+    "sqlite": ("sqlite", "SQLite"),
+}
+"""By SQLAlchemy's name of the server: the module here, and its class. Imported when needed: each imports its driver."""
+
+OTHERS: Final[tuple[str, str] | None] = None
+"""The same for all other servers."""
 
 
 class Dialect(ABC):
     """How a store reaches one kind of server, and what makes a step of reading and writing atomic there.
 
-    A step is the common code's: it reads records, decides, writes. The dialect opens it so that no other writer can come between, ends
-    it, and says which errors mean that it should be tried again from its beginning.
+    A step is the common code's: it reads records, decides, writes. The dialect opens it so that no other writer can come between what was
+    read with a lock and what is written (or its writes compare the stamps that were read), ends it, and says which errors mean that it
+    should be tried again from its beginning.
     """
 
     name: ClassVar[str]
     """SQLAlchemy's name of it."""
-    errors: ClassVar[tuple[type[Exception], ...]] = (sa.exc.SQLAlchemyError,)
+    errors: tuple[type[Exception], ...] = (sa.exc.SQLAlchemyError,)
     """What SQLAlchemy and the driver raise."""
-    shared: bool
+    shared: bool = True
     """Whether other processes can use the same database."""
+    server_time: ClassVar[str | None] = None
+    """The statement that answers the server's time in µs UTC; None: it has no clock of its own."""
+    skips_locked: ClassVar[bool] = False
+    """Whether a claim passes over what others have locked: then what is due and was not read is looked at again soon."""
+    pushes: bool = False
+    """Whether `announce` is to be called."""
 
-    def __init__(self, engine: sa.Engine, *, owned: bool, synchronous: str) -> None:
-        """`owned`: the engine is the store's, not the caller's. `synchronous`: "FULL" or "NORMAL", what a commit has to survive."""
+    def __init__(
+        self, engine: sa.Engine, schema: Schema, *, owned: bool, synchronous: str, timeout: float
+    ) -> None:
+        """`owned`: the engine is the store's, not the caller's. `synchronous`: "FULL" or "NORMAL", what a commit of SQLite has to survive.
+
+        `timeout`: seconds that one answer of a server is waited for.
+        """
         self._engine = engine
+        self._schema = schema
         self._owned = owned
         self._synchronous = synchronous
+        self._timeout = timeout
+        self.statements = self._statements()
+
+    # -- before there is a connection ----------------------------------------------------------------------------------
+
+    @classmethod
+    def complete(cls, url: sa.URL) -> sa.URL:
+        """The url with the driver that is used where it names none."""
+        return url
 
     @classmethod
     @abstractmethod
-    def engine_arguments(cls, url: sa.URL, options: Mapping[str, Any]) -> dict[str, Any]:
+    def engine_arguments(cls, url: sa.URL, options: Mapping[str, Any], timeout: float) -> dict[str, Any]:
         """The arguments for `create_engine`, from those that the user gave."""
+
+    def _statements(self) -> Statements:
+        """The statements in the spelling of this server."""
+        return Statements(self._schema, self._engine.dialect)
+
+    # -- life ----------------------------------------------------------------------------------------------------------
 
     @abstractmethod
     def prepare(self) -> None:
         """Called at every start, before anything else: what belongs to the database as a whole."""
 
-    @abstractmethod
-    def reading(self) -> AbstractContextManager[sa.Connection]:
-        """A connection for reading only."""
+    def listen(self, on_push: Callable[[int], None]) -> None:  # noqa: B027 - most servers do not push
+        """Called at the end of a start: from now on, call `on_push` as `BaseJobStore.on_push` is to be called."""
+
+    def close(self) -> None:  # noqa: B027 - nothing but the engine to close
+        """Called before the engine is disposed of, in the process that started: end what `listen` began. Twice does nothing."""
 
     @abstractmethod
-    def writing(self) -> AbstractContextManager[sa.Connection]:
+    def forked(self) -> None:
+        """The process is a fork of the one that used the engine: leave the parent's connections alone, and unlock what is locked."""
+
+    # -- steps ---------------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def reading(self) -> AbstractContextManager[Session]:
+        """A connection for reading only: each statement by itself, no transaction."""
+
+    @abstractmethod
+    def writing(self) -> AbstractContextManager[Session]:
         """A connection for one step, before `begin`. Whatever was not committed when it is left is rolled back."""
 
     @abstractmethod
-    def begin(self, connection: sa.Connection) -> None:
-        """Open the atomic step: whatever is read from here on is not changed by anybody else before the commit."""
+    def begin(self, session: Session) -> None:
+        """Open the atomic step: what is read from here on with a lock is not changed by anybody else before the commit."""
 
-    def commit(self, connection: sa.Connection) -> None:
-        """End the step. May raise after having written: the caller finds out."""
-        connection.commit()
+    def commit(self, session: Session) -> None:
+        """End the step. May raise after having written: the caller finds out. OvertakenError: certainly nothing was written."""
+        session.connection.commit()
+
+    def rollback(self, session: Session) -> None:
+        """End a step that has written nothing."""
+        session.connection.rollback()
+
+    def announce(self, session: Session, sooner: Mapping[str, int]) -> None:  # noqa: B027 - as `listen`
+        """In a step, before its writes: tell the others from when on (µs UTC) there is something to do for executors.
+
+        Only if that is earlier than the earliest future `wake_at` stored for that executor, or something is overdue there.
+        """
+
+    # -- errors --------------------------------------------------------------------------------------------------------
 
     @abstractmethod
     def is_passing(self, error: BaseException) -> bool:
         """Whether the step was refused only because others were at work: it is tried again."""
 
-    @abstractmethod
-    def forked(self) -> None:
-        """The process is a fork of the one that used the engine: leave the parent's connections alone, and unlock what is locked."""
+    def is_unreachable(self, error: BaseException) -> bool:
+        """Whether it means that the server cannot be reached or does not answer: `StoreUnreachableError`."""
+        return isinstance(error, sa.exc.TimeoutError)  # of the pool: all its connections wait for the server
+
+
+def dialect_class(url: sa.URL) -> type[Dialect]:
+    """What the store needs to know of the kind of server that a url names."""
+    name = url.get_backend_name()
+    found = DIALECTS.get(name, OTHERS)
+    if found is None:
+        raise ValueError(
+            f"SQLAlchemyJobStore supports {', '.join(sorted(DIALECTS))} for now, and not {name}: use a url such as "
+            "'sqlite:///jobs.sqlite'"
+        )
+    module, attribute = found
+    chosen: type[Dialect] = getattr(import_module(f".{module}", __package__), attribute)
+    return chosen

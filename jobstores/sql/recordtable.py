@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final
 
-import sqlalchemy as sa
-
 from ..claiming import Change
 from ..record import Record
 from ..sharedstore import PAGE
@@ -22,7 +20,7 @@ from .rows import (
     to_full_record,
     to_record,
 )
-from .schema import Schema
+from .session import Session
 from .statements import IDS_AT_ONCE, Statements
 
 _BEFORE_ALL: Final = -(2**63)
@@ -54,8 +52,8 @@ class _StampsOf(Mapping[str, "tuple[str | None, str | None]"]):
 class RecordTable:
     """The operations on one store's table of records. Immutable, thread-safe."""
 
-    def __init__(self, schema: Schema, dialect: sa.Dialect) -> None:
-        self._sql = sql = Statements(schema, dialect)
+    def __init__(self, sql: Statements) -> None:
+        self._sql = sql
         self._rows: dict[str, Callable[[Record, Any], tuple[Any, ...]]] = {
             sql.delete: delete_row,
             sql.write_runs: runs_row,
@@ -66,35 +64,45 @@ class RecordTable:
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
-    def some(self, connection: sa.Connection, job_ids: Sequence[str], payload: bool = False) -> list[Record]:
-        """The records of these ids that there are."""
+    def some(
+        self, session: Session, job_ids: Sequence[str], payload: bool = False, *, lock: bool = False
+    ) -> list[Record]:
+        """The records of these ids that there are. With `lock`, in a step: nobody else writes them before it ends."""
+        if lock:
+            job_ids = sorted(
+                job_ids
+            )  # everybody in the same order, or two that lock several would wait for each other
         records: list[Record] = []
         for start in range(0, len(job_ids), IDS_AT_ONCE):
             chunk = tuple(job_ids[start : start + IDS_AT_ONCE])
             # A few sizes only, filled up with the last id, so that the driver knows the statement.
             size = 1 if len(chunk) == 1 else 16 if len(chunk) <= 16 else IDS_AT_ONCE
             chunk += chunk[-1:] * (size - len(chunk))
-            rows = connection.exec_driver_sql(self._sql.read(payload, size), chunk)
-            records += map(to_full_record if payload else to_record, rows.fetchall())
+            sql = self._sql.read_locked(size) if lock else self._sql.read(payload, size)
+            records += map(to_full_record if payload else to_record, session.rows(sql, chunk))
         return records
 
-    def every(self, connection: sa.Connection, payload: bool) -> list[Record]:
+    def every(self, session: Session, payload: bool) -> list[Record]:
         """All records."""
-        rows = connection.exec_driver_sql(self._sql.read_all(payload))
-        return [*map(to_full_record if payload else to_record, rows)]
+        return [*map(to_full_record if payload else to_record, session.rows(self._sql.read_all(payload)))]
 
-    def stamps(self, connection: sa.Connection, job_ids: Sequence[str]) -> dict[str, str]:
+    def stamps(self, session: Session, job_ids: Sequence[str]) -> dict[str, str]:
         """The stamps of the records of these ids that there are."""
-        return {record.id: record.stamp for record in self.some(connection, job_ids)}
+        return {record.id: record.stamp for record in self.some(session, job_ids)}
 
-    def due(self, connection: sa.Connection, alias: str, now: int, size: int) -> Iterator[Record]:
+    def due(
+        self, session: Session, alias: str, now: int, size: int, *, lock: bool = False
+    ) -> Iterator[Record]:
         """The due records of an executor in the order of the index, page after page behind the last one that was read.
 
-        The first page has `size` rows. What is written meanwhile may or may not be seen.
+        The first page has `size` rows. What is written meanwhile may or may not be seen. With `lock`, in a step: nobody else writes
+        what is read before it ends; where the server can, what others have locked is passed over.
         """
+        sql = self._sql
+        due_after, due_at = (sql.claim_after, sql.claim_at) if lock else (sql.due_after, sql.due_at)
         wake_at = _BEFORE_ALL
         while True:
-            rows = connection.exec_driver_sql(self._sql.due_after, (alias, wake_at, now, size)).fetchall()
+            rows = session.rows(due_after, (alias, wake_at, now, size))
             yield from map(to_record, rows)
             if len(rows) < size:
                 return
@@ -102,51 +110,50 @@ class RecordTable:
             full = True
             while full:  # the rest of those with the same wake_at
                 wake_at, seq = rows[-1][3], rows[-1][-1]
-                rows = connection.exec_driver_sql(self._sql.due_at, (alias, wake_at, seq, size)).fetchall()
+                rows = session.rows(due_at, (alias, wake_at, seq, size))
                 yield from map(to_record, rows)
                 full = len(rows) == size
 
-    def first_wakes(self, connection: sa.Connection, aliases: Sequence[str]) -> list[int | None]:
+    def first_wakes(self, session: Session, aliases: Sequence[str]) -> list[int | None]:
         """The earliest `wake_at` of each of these executors."""
-        row: Any = connection.exec_driver_sql(self._sql.first_wake(len(aliases)), tuple(aliases)).fetchone()
-        return [*row]
+        return [*session.rows(self._sql.first_wake(len(aliases)), tuple(aliases))[0]]
 
-    def next_wake(self, connection: sa.Connection, aliases: Iterable[str], now: int) -> int | None:
+    def next_wake(self, session: Session, aliases: Iterable[str], now: int) -> int | None:
         """The earliest `wake_at` after `now` of all these executors."""
         parameters = tuple([value for alias in aliases for value in (alias, now)])
         sql = self._sql.next_wake(len(parameters) // 2)
-        row: Any = connection.exec_driver_sql(sql, parameters).fetchone()
-        return min((wake_at for wake_at in row if wake_at is not None), default=None)
+        return min(
+            (wake_at for wake_at in session.rows(sql, parameters)[0] if wake_at is not None), default=None
+        )
 
-    def overdue_executors(self, connection: sa.Connection, now: int) -> set[str]:
+    def overdue_executors(self, session: Session, now: int) -> set[str]:
         """The executors that have something due."""
-        return {row[0] for row in connection.exec_driver_sql(self._sql.overdue_executors, (now,))}
+        return {row[0] for row in session.rows(self._sql.overdue_executors, (now,))}
 
-    def leased(self, connection: sa.Connection, until: int, size: int) -> list[tuple[str, str]]:
+    def leased(self, session: Session, until: int, size: int) -> list[tuple[str, str]]:
         """Ids and open runs, as text, of the records with a lease that ends at `until` or before; the earliest first."""
-        rows = connection.exec_driver_sql(self._sql.leased, (until, size)).fetchall()
-        return [(row[0], row[1]) for row in rows]
+        return [(row[0], row[1]) for row in session.rows(self._sql.leased, (until, size))]
 
-    def due_jobs(self, connection: sa.Connection, now: int) -> list[Record]:
+    def due_jobs(self, session: Session, now: int) -> list[Record]:
         """The records, with their payload, whose next run time has come."""
-        return [to_full_record(row) for row in connection.exec_driver_sql(self._sql.due_jobs, (now,))]
+        return [to_full_record(row) for row in session.rows(self._sql.due_jobs, (now,))]
 
-    def next_run_time(self, connection: sa.Connection) -> int | None:
+    def next_run_time(self, session: Session) -> int | None:
         """The earliest next run time."""
-        time: int | None = connection.exec_driver_sql(self._sql.next_run_time).scalar()
+        time: int | None = session.rows(self._sql.next_run_time)[0][0]
         return time
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
-    def insert(self, connection: sa.Connection, records: Sequence[Record]) -> None:
+    def insert(self, session: Session, records: Sequence[Record]) -> None:
         """Write new records."""
         if records:
-            connection.exec_driver_sql(self._sql.insert, [new_row(record) for record in records])
+            session.insert(self._sql.insert, [new_row(record) for record in records])
 
-    def write(self, connection: sa.Connection, changes: Sequence[Change]) -> Stamps | None:
+    def write(self, session: Session, changes: Sequence[Change]) -> Stamps:
         """Write what has become of records, each with the narrowest statement that does it.
 
-        None: one of them was written by somebody else since it was read; then the transaction must be rolled back.
+        Raises OvertakenError, or the commit does, if one of them was written by somebody else since it was read.
         """
         batches: dict[str, list[tuple[Any, ...]]] = {}
         for before, after in changes:
@@ -155,14 +162,13 @@ class RecordTable:
             if rows is None:
                 rows = batches[statement] = []
             rows.append(self._rows[statement](before, after))
-        for statement, rows in batches.items():
-            if connection.exec_driver_sql(statement, rows).rowcount != len(rows):
-                return None
+        if batches:
+            session.write(batches)
         return _StampsOf(changes)
 
-    def clear(self, connection: sa.Connection) -> None:
+    def clear(self, session: Session) -> None:
         """Delete all records."""
-        connection.exec_driver_sql(self._sql.clear)
+        session.run(self._sql.clear)
 
     def _statement(self, before: Record, after: Record | None) -> str:
         if after is None:

@@ -15,6 +15,8 @@ import sqlalchemy as sa
 from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
 from .dialects import Dialect
+from .schema import Schema
+from .session import Session
 
 BUSY_TIMEOUT: Final = 2_000
 """ms that SQLite itself waits for another process's transaction; the store tries several times."""
@@ -46,8 +48,10 @@ class SQLite(Dialect):
     name = "sqlite"
     errors = (sa.exc.SQLAlchemyError, sqlite3.Error)
 
-    def __init__(self, engine: sa.Engine, *, owned: bool, synchronous: str) -> None:
-        super().__init__(engine, owned=owned, synchronous=synchronous)
+    def __init__(
+        self, engine: sa.Engine, schema: Schema, *, owned: bool, synchronous: str, timeout: float
+    ) -> None:
+        super().__init__(engine, schema, owned=owned, synchronous=synchronous, timeout=timeout)
         self._writers = Lock()
         self._readers = 0
         self._gate = Condition(Lock())  # who holds it lets nobody begin to read
@@ -63,7 +67,7 @@ class SQLite(Dialect):
             sa.event.listen(engine, "connect", self._configure)
 
     @classmethod
-    def engine_arguments(cls, url: sa.URL, options: Mapping[str, Any]) -> dict[str, Any]:
+    def engine_arguments(cls, url: sa.URL, options: Mapping[str, Any], timeout: float) -> dict[str, Any]:
         arguments = dict(options)
         if _is_in_memory(url):
             arguments.setdefault("poolclass", StaticPool)
@@ -85,9 +89,9 @@ class SQLite(Dialect):
         if not self.shared:
             return
         self._check_folder()
-        with self.reading() as connection:
+        with self.reading() as session:
             pragma = "PRAGMA journal_mode=WAL" if self._owned else "PRAGMA journal_mode"
-            mode = connection.exec_driver_sql(pragma).scalar()
+            mode = session.rows(pragma)[0][0]
         if mode != "wal":
             _logger.warning(
                 "The database %s works in journal mode %r: with PRAGMA journal_mode=WAL, readers and writers would not wait for each other",
@@ -103,29 +107,29 @@ class SQLite(Dialect):
             raise sqlite3.OperationalError(f"unable to open database file: there is no folder {folder}")
 
     @contextmanager
-    def reading(self) -> Iterator[sa.Connection]:
+    def reading(self) -> Iterator[Session]:
         if not self.shared:
             with self._writers, self._engine.connect() as connection:
-                yield connection
+                yield Session(connection)
             return
         with self._gate:
             self._readers += 1
         try:
             with self._engine.connect() as connection:
-                yield connection
+                yield Session(connection)
         finally:
             with self._gate:
                 self._readers -= 1
                 self._gate.notify_all()
 
     @contextmanager
-    def writing(self) -> Iterator[sa.Connection]:
+    def writing(self) -> Iterator[Session]:
         with self._writers, self._engine.connect() as connection:
             if self._owned:
-                yield connection
+                yield Session(connection)
             else:
                 with self._settings(connection):
-                    yield connection
+                    yield Session(connection)
 
     @contextmanager
     def _settings(self, connection: sa.Connection) -> Iterator[None]:
@@ -146,7 +150,8 @@ class SQLite(Dialect):
                 for pragma, value in found.items():
                     driver.execute(f"PRAGMA {pragma}={value}")
 
-    def begin(self, connection: sa.Connection) -> None:
+    def begin(self, session: Session) -> None:
+        connection = session.connection
         connection.begin()
         _outside_a_transaction(connection)
         connection.exec_driver_sql("BEGIN IMMEDIATE")

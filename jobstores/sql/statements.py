@@ -28,7 +28,7 @@ class Statements:
 
     def __init__(self, schema: Schema, dialect: sa.Dialect) -> None:
         self._table = table = schema.records
-        self._dialect = dialect
+        self._dialect = _positional(dialect)
         columns = table.c
         bound: Any = sa.bindparam
 
@@ -46,21 +46,14 @@ class Statements:
         # its place for the comparison of a pair: what is left of one wake_at (executor, wake_at, the last seq, how many) ...
         due = self._select(payload=False).add_columns(columns.seq).where(columns.executor == bound("alias"))
         due = due.order_by(columns.wake_at, columns.seq).limit(bound("size")).offset(_NONE)
-        self.due_at = self._text(
-            due.where(columns.wake_at == bound("at"), columns.seq > bound("after_seq")),
-            "alias",
-            "at",
-            "after_seq",
-            "size",
-        )
+        due_at = due.where(columns.wake_at == bound("at"), columns.seq > bound("after_seq"))
         # ... and what comes behind it (executor, the last wake_at, now, how many).
-        self.due_after = self._text(
-            due.where(columns.wake_at > bound("after"), columns.wake_at <= bound("now")),
-            "alias",
-            "after",
-            "now",
-            "size",
-        )
+        due_after = due.where(columns.wake_at > bound("after"), columns.wake_at <= bound("now"))
+        at, after = ("alias", "at", "after_seq", "size"), ("alias", "after", "now", "size")
+        self.due_at, self.due_after = self._text(due_at, *at), self._text(due_after, *after)
+        # The same in a claim: locked (where a server locks rows), and what others have locked passed over.
+        self.claim_at = self._text(due_at.with_for_update(skip_locked=True), *at)
+        self.claim_after = self._text(due_after.with_for_update(skip_locked=True), *after)
         # the latest end of a lease that is of interest, how many
         self.leased = self._text(
             sa.select(columns.id, columns.runs)
@@ -81,6 +74,7 @@ class Statements:
         self.first_wake = cache(self._first_wake)
         self.next_wake = cache(self._next_wake)
         self.read = cache(self._read)
+        self.read_locked = cache(self._read_locked)
         self.read_all = cache(self._read_all)
 
     # -- those that are compiled when they are first needed ------------------------------------------------------------
@@ -90,6 +84,15 @@ class Statements:
         names = [f"id{n}" for n in range(size)]
         ids: list[Any] = [sa.bindparam(name) for name in names]
         return self._text(self._select(payload).where(self._table.c.id.in_(ids)), *names)
+
+    def _read_locked(self, size: int) -> str:
+        """The same without payload, locked one after another in the order of the ids."""
+        names = [f"id{n}" for n in range(size)]
+        ids: list[Any] = [sa.bindparam(name) for name in names]
+        key = self._table.c.id
+        return self._text(
+            self._select(payload=False).where(key.in_(ids)).order_by(key).with_for_update(), *names
+        )
 
     def _read_all(self, payload: bool) -> str:
         return self._text(self._select(payload))
@@ -168,3 +171,12 @@ class Statements:
         if [*(compiled.positiontup or ())] != [*names]:
             raise AssertionError(f"the values of {compiled} come in another order: {compiled.positiontup}")
         return str(compiled)
+
+
+def _positional(dialect: sa.Dialect) -> sa.Dialect:
+    """The dialect for compiling only, with parameters that are given by their place, which drivers of `%(name)s` take, too."""
+    if dialect.positional:
+        return dialect
+    kind: Any = type(dialect)
+    positional: sa.Dialect = kind(paramstyle="format")
+    return positional

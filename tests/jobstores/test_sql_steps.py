@@ -16,6 +16,7 @@ from mainspring.jobstores.owner import Owner
 from mainspring.jobstores.record import Record
 from mainspring.jobstores.sharedstore import PAGE
 from mainspring.jobstores.sql import database, sqlite
+from mainspring.jobstores.sql.session import Session
 from mainspring.jobstores.sql.sqlite import SQLite
 from mainspring.jobstores.sqlalchemy import SQLAlchemyJobStore
 from mainspring.jobstores.uncertain import UncertainWriteError
@@ -183,7 +184,7 @@ def test_pages_of_one_moment_are_followed_to_their_end(store: SQLAlchemyJobStore
 
 
 def _due(store: SQLAlchemyJobStore, now: int, size: int) -> list[Record]:
-    return store._database.reading(lambda connection: [*store._table.due(connection, "default", now, size)])
+    return store._database.reading(lambda session: [*store._table.due(session, "default", now, size)])
 
 
 def test_what_the_engine_asks_all_the_time_uses_an_index(store: SQLAlchemyJobStore) -> None:
@@ -235,10 +236,10 @@ def failing_commit(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def arrange(done: bool) -> None:
         commit = SQLite.commit
 
-        def fail(self: SQLite, connection: sa.Connection) -> None:
+        def fail(self: SQLite, session: Session) -> None:
             monkeypatch.setattr(SQLite, "commit", commit)
             if done:
-                commit(self, connection)
+                commit(self, session)
             raise sa.exc.OperationalError("COMMIT", None, sqlite3.OperationalError("disk I/O error"))
 
         monkeypatch.setattr(SQLite, "commit", fail)
@@ -328,9 +329,9 @@ def test_whatever_would_tell_was_written_by_others_since(
     insert(store, new_job("a", 0, every(60)))
     other = opened()
 
-    def fail(self: SQLite, connection: sa.Connection) -> None:
+    def fail(self: SQLite, session: Session) -> None:
         monkeypatch.undo()
-        connection.commit()
+        session.connection.commit()
         other.write("a", partial(_with_note, "x"))
         raise sa.exc.OperationalError("COMMIT", None, sqlite3.OperationalError("disk I/O error"))
 

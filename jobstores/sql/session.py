@@ -1,0 +1,41 @@
+"""`Session`: a connection while one step uses it, and how its driver is handed statements and batches of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+
+class OvertakenError(Exception):
+    """A record was written by somebody else since it was read: the step is rolled back, and done again on what is there now."""
+
+
+class Session:
+    """A connection from the moment that a step gets it until the step ends. Used by one thread."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self.connection = connection
+        """SQLAlchemy's: for what is done once (tables). Steps use the methods below, which every dialect has its own way for."""
+
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> Sequence[Sequence[Any]]:
+        """Run one statement; answer all its rows."""
+        return self.connection.exec_driver_sql(sql, tuple(values)).fetchall()
+
+    def run(self, sql: str, values: Sequence[Any] = ()) -> None:
+        """Run one statement that answers no rows."""
+        self.connection.exec_driver_sql(sql, tuple(values)).close()
+
+    def insert(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Write new rows. An id that somebody else has just inserted, too, is an error for which `is_passing` holds."""
+        self.connection.exec_driver_sql(sql, [*rows]).close()
+
+    def write(self, batches: Mapping[str, Sequence[tuple[Any, ...]]]) -> None:
+        """Change rows: for each statement, the values of each row, of which the last two are its id and the stamp that was seen.
+
+        Raises OvertakenError if one of them has another stamp by now, here or at the commit: a dialect may keep all of it until then.
+        """
+        for sql, rows in batches.items():
+            if self.connection.exec_driver_sql(sql, [*rows]).rowcount != len(rows):
+                raise OvertakenError
