@@ -224,10 +224,10 @@ scheduler = BackgroundScheduler(jobstores={"default": store})
 scheduler.start(paused=True)
 reading, forking, read = threading.Event(), threading.Event(), []
 
-def look(connection):
+def look(session):
     reading.set()
     forking.wait(30)
-    read.append(connection.exec_driver_sql("SELECT 1").scalar())
+    read.append(session.rows("SELECT 1")[0][0])
 
 os.register_at_fork(before=forking.set)
 thread = threading.Thread(target=store._database.reading, args=(look,))
