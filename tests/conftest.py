@@ -3,46 +3,17 @@
 import os
 import signal
 from collections.abc import Iterator
-from typing import NoReturn
 
 import pytest
 
 from tests import servers
 from tests.servers import ForeignServer, Server
+from tests.servers.asking import own_server, shared_server
 
 # A shell that starts something in the background has it ignore SIGINT (POSIX, "Asynchronous Lists"), and so would every program
 # that the tests start, Python's own handler included: those that are sent a Ctrl-C would never notice.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def shared_server(kind: type[Server]) -> Server:
-    """The session's server of this kind, running. Where it is not installed the test is skipped, or fails if nothing may be (`CI=true`)."""
-    try:
-        server = servers.shared(kind)
-    except servers.MissingProgramError as missing:
-        _give_up(missing)
-    assert server.running, f"a test has ended the session's {server.name}: it needs one of its own"
-    return server
-
-
-def own_server(kind: type[Server]) -> Iterator[Server]:
-    """A server of this kind for one test."""
-    try:
-        server = kind()
-    except servers.MissingProgramError as missing:
-        _give_up(missing)
-    try:
-        server.start()
-        yield server
-    finally:
-        server.end()
-
-
-def _give_up(missing: servers.MissingProgramError) -> NoReturn:
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"{missing}: under CI=true no test is skipped for that", pytrace=False)
-    pytest.skip(str(missing))
 
 
 @pytest.fixture(scope="session")

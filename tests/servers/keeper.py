@@ -7,8 +7,9 @@ parent of all servers, adopts what they leave (PR_SET_CHILD_SUBREAPER), and when
 it kills all of its descendants, whatever they do or whether they are frozen, and removes the folder.
 
 It reads one request in JSON a line and answers each with a line: the folder at first; then
-`{"start": ARGV, "user": NAME or null, "log": FILE, "folder": CURRENT FOLDER}` with a process id, and `{"code": PID}` with the exit code of one that has
-ended (null: it has not).
+`{"start": ARGV, "user": NAME or null, "log": FILE, "folder": CURRENT FOLDER}` with a process id, and `{"code": PID}` with the exit
+code of one that has ended (null: it has not). `"end"` is not answered: processes that were forked from the session's may have the
+other end of the input, so that it does not end with it.
 """
 
 import contextlib
@@ -93,7 +94,10 @@ def serve(session: int) -> None:
             return
         *lines, requests = (requests + received).split(b"\n")
         for line in lines:
-            tell(answer(json.loads(line)))
+            request = json.loads(line)
+            if request == "end":
+                return
+            tell(answer(request))
 
 
 def tell(what: object) -> None:
@@ -122,7 +126,7 @@ def main() -> None:
     session = int(sys.argv[1])
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     folder = Path(tempfile.mkdtemp(prefix="mainspring-servers-"))
-    # A handler rather than SIG_IGN, which the servers would inherit.
+    # Should somebody end this process itself.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         folder.chmod(0o711)  # the user that PostgreSQL runs as has a folder in it

@@ -79,10 +79,10 @@ class Keeper:
         """End all of it. Once more does nothing."""
         if os.getpid() != self._owner or self._process.poll() is not None:
             return
-        # It is told by a signal, since processes forked from us may hold the other end of its input.
-        self._process.send_signal(signal.SIGTERM)
+        with suppress(BrokenPipeError):  # it ends just now
+            self._requests.write(b'"end"\n')
+            self._requests.close()
         self._process.wait(TIMEOUT)
-        self._requests.close()
         self._answers.close()
         keeper.cache_clear()
 

@@ -1,12 +1,21 @@
 """PostgreSQL, MariaDB and Redis as the tests run them: nothing read from the machine's configuration, and what is committed is on disk."""
 
 import os
+import pwd
 import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from tests.servers.server import DATABASE, PASSWORD, USER, Server, TemplateServer, find_program
+from tests.servers.server import (
+    DATABASE,
+    PASSWORD,
+    USER,
+    MissingProgramError,
+    Server,
+    TemplateServer,
+    find_program,
+)
 
 
 class PostgreSQL(TemplateServer):
@@ -24,6 +33,13 @@ class PostgreSQL(TemplateServer):
     def _programs(cls) -> dict[str, Path]:
         # Debian keeps those of each version in a folder of its own, beside the PATH.
         versions = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=_version, reverse=True)
+        if os.geteuid() == 0:
+            try:
+                pwd.getpwnam("postgres")
+            except KeyError:
+                raise MissingProgramError(
+                    "PostgreSQL does not run as root, and there is no user `postgres`"
+                ) from None
         return {name: find_program(name, versions, "postgresql") for name in ("initdb", "postgres")}
 
     @classmethod
@@ -54,6 +70,7 @@ class PostgreSQL(TemplateServer):
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": "",
             "shared_buffers": "32MB",
+            "dynamic_shared_memory_type": "mmap",  # in the folder, and so gone with it, also after a kill
             "fsync": "on",
             "synchronous_commit": "on",
             "full_page_writes": "on",
@@ -61,11 +78,13 @@ class PostgreSQL(TemplateServer):
         settings = [f"--{name}={value}" for name, value in options.items()]
         return [str(self._programs()["postgres"]), "-D", str(self._folder), *settings]
 
-    def _check(self) -> None:
+    def _data_folder(self) -> str:
         import psycopg
 
-        with psycopg.connect(self.url.replace("+psycopg", ""), connect_timeout=5) as connection:
-            connection.execute("SELECT 1")
+        with psycopg.connect(self.url.replace("+psycopg", ""), connect_timeout=2) as connection:
+            row = connection.execute("SHOW data_directory").fetchone()
+            assert row is not None
+            return str(row[0])
 
 
 class MariaDB(TemplateServer):
@@ -119,7 +138,7 @@ class MariaDB(TemplateServer):
             *self._settings(),
         ]
 
-    def _check(self) -> None:
+    def _data_folder(self) -> str:
         import pymysql
 
         with pymysql.connect(
@@ -128,10 +147,14 @@ class MariaDB(TemplateServer):
             user=USER,
             password=PASSWORD,
             database=DATABASE,
-            connect_timeout=5,
-            read_timeout=5,
+            connect_timeout=2,
+            read_timeout=2,
         ) as connection:
-            connection.ping(reconnect=False)
+            cursor = connection.cursor()
+            cursor.execute("SELECT @@datadir")
+            row = cursor.fetchone()
+            assert row is not None
+            return str(row[0])
 
 
 class Redis(Server):
@@ -163,11 +186,13 @@ class Redis(Server):
         settings = [word for name, value in options.items() for word in (f"--{name}", value)]
         return [str(self._programs()["redis-server"]), *settings]
 
-    def _check(self) -> None:
+    def _data_folder(self) -> str:
         import redis
 
-        with redis.Redis.from_url(self.url, socket_timeout=5, socket_connect_timeout=5) as client:
-            client.ping()
+        with redis.Redis.from_url(
+            self.url, socket_timeout=2, socket_connect_timeout=2, decode_responses=True
+        ) as client:
+            return str(client.config_get("dir")["dir"])
 
 
 KINDS: Sequence[type[Server]] = (PostgreSQL, MariaDB, Redis)

@@ -1,6 +1,7 @@
 """What all servers of the tests have in common: a folder of data, a port of 127.0.0.1, and the ways in which one ends."""
 
 import os
+import pwd
 import random
 import signal
 import socket
@@ -125,9 +126,15 @@ class Server(ABC):
     def _command(self) -> list[str]:
         """What to start."""
 
-    @abstractmethod
     def _check(self) -> None:
         """Raises something unless it answers a client with the driver that stores use."""
+        folder = Path(self._data_folder())
+        # Another's may have come first to the port, and ours not yet found out.
+        assert folder == self._folder, f"port {self.port} is that of the server of {folder}"
+
+    @abstractmethod
+    def _data_folder(self) -> str:
+        """Ask the server that answers where its data are."""
 
     @classmethod
     def _user(cls) -> str | None:
@@ -153,8 +160,6 @@ class TemplateServer(Server):
         folder.mkdir(mode=0o700)
         user = self._user()
         if user is not None:
-            import pwd
-
             entry = pwd.getpwnam(user)
             os.chown(folder, entry.pw_uid, entry.pw_gid)
 
