@@ -14,6 +14,11 @@ _MICROSECOND = timedelta(microseconds=1)
 class Clock(ABC):
     """Tells a scheduler what time it is. All methods may be called from any thread."""
 
+    @property
+    def is_real(self) -> bool:
+        """Whether it tells the time of day, so that it may be compared with the clock of a server."""
+        return True
+
     @abstractmethod
     def now(self) -> datetime:
         """The present moment, aware, in UTC. It may step in either direction when somebody sets the system's clock."""
@@ -64,6 +69,10 @@ class ManualClock(Clock):
         self._subscribers: tuple[Callable[[], object], ...] = ()
         self._micros = time.time_ns() // 1000 if start is None else _to_micros(start, "start")
         self._elapsed = 0  # microseconds
+
+    @property
+    def is_real(self) -> bool:
+        return False
 
     def now(self) -> datetime:
         return _EPOCH + timedelta(microseconds=self._micros)

@@ -62,7 +62,8 @@ class BaseScheduler(PluginMethods, CareMethods):
 
     `gconfig` is a mapping of options as a configuration file gives them, `options` are the same as keywords (which win): `logger`,
     `timezone`, `jobstore_retry_interval` (10 s), `job_defaults`, `executors`, `jobstores`, `clock`, `lease` (30 s), `claim_window`
-    (1,000), `max_clock_offset` (5 s; for stores that have a clock: none so far), `random`, and those of the front end. Unknown ones are refused.
+    (1,000), `max_clock_offset` (5 s: nothing is claimed from a store whose server's clock is farther from this machine's), `random`, and those of
+    the front end. Unknown ones are refused.
     """
 
     front_end_options: ClassVar[frozenset[str]] = frozenset()
@@ -92,6 +93,7 @@ class BaseScheduler(PluginMethods, CareMethods):
         # Held while stores are opened or closed: a start waits for the end of the shutdown before it, maybe in a keeper's thread. Their start
         # and shutdown run under it; nobody else takes it, so that nothing which those wait for can be waiting for it.
         self._doors = threading.RLock()
+        self._opening = set()
         self._pid = os.getpid()
         self._engine: Engine | None = None
         self._keeper: Keeper | None = None
@@ -150,7 +152,8 @@ class BaseScheduler(PluginMethods, CareMethods):
         """Start executors and stores, add the pending jobs, and run jobs; with `paused`, only accept them until `resume()`.
 
         Raises `SchedulerAlreadyRunningError`, and whatever a store raises that cannot be started or refuses a pending job: then nothing
-        is started, and the pending jobs are pending still.
+        is started, and the pending jobs are pending still. A store whose server cannot be reached does not keep the scheduler from its start: it is
+        opened when the server is there, its pending jobs wait until then, and calls that concern it raise `JobStoreError`.
         """
         if self._pid != os.getpid():
             self._prepare_process()
@@ -163,7 +166,7 @@ class BaseScheduler(PluginMethods, CareMethods):
             self._add_defaults()
             with self._doors:
                 self._start_parts(engine)
-            added = self._begin(STATE_PAUSED if paused else STATE_RUNNING)
+            added = self._begin(engine, STATE_PAUSED if paused else STATE_RUNNING)
         except BaseException:
             self._stop_parts(engine, wait=False)
             with self._lock:
@@ -171,18 +174,24 @@ class BaseScheduler(PluginMethods, CareMethods):
             raise
         self.clock.subscribe(self.wakeup)
         self._announce(added)
+        for port in engine.ports():
+            engine.outages.tell(port)
         self._logger.info("Scheduler started")
         self._dispatch_event(SchedulerEvent(EVENT_SCHEDULER_STARTED))
         if not engine.stopping:  # else a listener, or another thread, has shut it down already
             self._run(run(engine))
 
-    def _begin(self, state: int) -> list[Job]:
-        """Add the pending jobs, and count as started from the moment on at which none is left: others may add some meanwhile."""
+    def _begin(self, engine: Engine, state: int) -> list[Job]:
+        """Add the pending jobs, and count as started from the moment on at which none is left: others may add some meanwhile.
+
+        Those of stores that could not be opened stay pending.
+        """
         added: list[Job] = []
         while True:
-            added += self._add_pending()
+            added += self._add_pending(engine)
             with self._lock:
-                if not self._pending:
+                unopened = engine.unopened()
+                if all(new.jobstore in unopened for new in self._pending.values()):
                     self.state = state
                     return added
 
@@ -197,6 +206,7 @@ class BaseScheduler(PluginMethods, CareMethods):
             lease=settings.lease,
             claim_window=settings.claim_window,
             retry_interval=settings.jobstore_retry_interval,
+            max_clock_offset=settings.max_clock_offset,
             paused=paused,
         )
 
@@ -263,7 +273,9 @@ class BaseScheduler(PluginMethods, CareMethods):
                 executor.shutdown(wait)
             except Exception:
                 self._logger.exception('Error shutting down executor "%s"', alias)
-        for port in engine.ports():
+        for port in engine.end():
+            if port.silent:
+                continue  # what is to be written there, the keeper tries; nobody waits for it
             try:
                 engine.settled(port, port.settle())
             except Exception:
@@ -274,7 +286,7 @@ class BaseScheduler(PluginMethods, CareMethods):
                 # Another engine: the scheduler was started again meanwhile, and its stores are in use.
                 if self._engine in (None, engine):
                     for port in engine.ports():
-                        self._close(port.alias, port.store)
+                        self._close(port)
             with self._lock:
                 if self._engine in (None, engine):
                     self._closed.set()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 from ..jobstores.errors import ends_program
-from .loop import Call, Loop
+from .loop import Aside, Call, Loop
 
 
 def drive(loop: Loop, wait: Callable[[float], object]) -> None:
@@ -14,7 +15,10 @@ def drive(loop: Loop, wait: Callable[[float], object]) -> None:
         command = next(loop)
         while True:
             if not isinstance(command, Call):
-                wait(command.seconds)
+                if isinstance(command, Aside):
+                    aside(command.step)
+                else:
+                    wait(command.seconds)
                 command = loop.send(None)
                 continue
             try:
@@ -27,3 +31,11 @@ def drive(loop: Loop, wait: Callable[[float], object]) -> None:
                 command = loop.send(answer)
     except StopIteration:
         return
+
+
+def aside(step: Callable[[], None]) -> None:
+    """Run a step in a thread of its own, for which nobody waits: neither this call nor the end of the program."""
+    try:
+        threading.Thread(target=step, name="mainspring-aside", daemon=True).start()
+    except RuntimeError:
+        step()  # no more threads can be started: better here than never

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, tzinfo
 from random import Random
 from threading import Lock
 from typing import TYPE_CHECKING, Final
@@ -17,6 +17,8 @@ from ..jobstores.owner import Owner
 from ..jobstores.record import Claim, ClaimResult, FinishResult, Record, RecoveredRun, Wanted
 from ..jobstores.restored import RETRY_QUARANTINED
 from ..triggers.instants import from_micros
+from .clockwatch import Verdict
+from .outages import Outages
 from .port import Port, Ticket
 from .reports import Reports
 from .window import ClaimWindow
@@ -29,9 +31,6 @@ MAX_WAIT: Final = 10.0
 
 RAMP: Final = 100_000
 """µs until the next look when more is due than could be taken, and no freed slot has called for it before."""
-
-FIRST_RETRY: Final = 0.5
-"""Seconds until a store that failed is tried again; doubled up to `jobstore_retry_interval`."""
 
 
 class Engine:
@@ -48,6 +47,7 @@ class Engine:
         lease: float,
         claim_window: int,
         retry_interval: float,
+        max_clock_offset: float,
         paused: bool,
     ) -> None:
         self._scheduler = scheduler
@@ -65,10 +65,12 @@ class Engine:
         self.submitting = False
         """Whether claims that were won are on their way to the executors."""
         self._claim_window = claim_window
-        self._retry_interval = retry_interval
+        self.max_clock_offset = max_clock_offset
+        self.outages = Outages(self, logger, self.random, retry_interval)
         # Replaced as a whole, under the lock, so that two threads that add stores do not lose one; read without it.
         self._ports_lock = Lock()
         self._ports: tuple[Port, ...] = ()
+        self._ended = False
         self._looked_at: Port | None = None
         self._windows: dict[str, ClaimWindow] = {}
         self._silent_executors: set[str] = set()
@@ -82,18 +84,29 @@ class Engine:
         """The stores, in the order in which they were added."""
         return self._ports
 
-    def add_port(self, port: Port) -> None:
-        """Have the loop look at a store, from now on."""
+    def add_port(self, port: Port) -> bool:
+        """Have the loop look at a store, from now on. False: the scheduler has shut down, and does not know of it."""
         with self._ports_lock:
+            if self._ended:
+                return False
             self._ports = (*self._ports, port)
         self.look_again(port)
+        return True
 
-    def remove_port(self, alias: str, left: Callable[[], None]) -> None:
+    def remove_port(self, alias: str, left: Callable[[Port], object]) -> None:
         """Claim nothing more from a store; `left` is called when the runs that were claimed there have ended and are written."""
         port = self.port(alias)
         if port is not None:
             port.leaving = left
             self._drop_if_left(port)
+
+    def end(self) -> tuple[Port, ...]:
+        """Take no more stores: those that there are, are to be closed. What was never opened is not opened any more."""
+        with self._ports_lock:
+            self._ended = True
+        for port in self._ports:
+            port.let_go(unless_opened=True)
+        return self._ports
 
     def begin_look(self, port: Port) -> bool:
         """The loop looks at a store, which may give it runs that have no ticket yet: until `end_look` it is not let go. False: it was."""
@@ -114,7 +127,7 @@ class Engine:
             if left is None or port.tickets or port is self._looked_at or port not in self._ports:
                 return
             self._ports = tuple(other for other in self._ports if other is not port)
-        left()
+        left(port)
 
     def port(self, alias: str) -> Port | None:
         """The port of a store."""
@@ -123,6 +136,10 @@ class Engine:
                 return port
         return None
 
+    def unopened(self) -> set[str]:
+        """The aliases of the stores that could not be opened yet."""
+        return {port.alias for port in self._ports if not port.opened and port.leaving is None}
+
     # -- waking ----------------------------------------------------------------------------------------------------
 
     def look_again(self, port: Port | None = None, at: int = 0) -> None:
@@ -130,6 +147,11 @@ class Engine:
         for changed in self._ports if port is None else (port,):
             changed.ask(at)
         self.wake_before(at)
+
+    def pushed(self, port: Port, at: int) -> None:
+        """A store was told by its server that something is due at a time (0: now). Any thread, at any time: behind the end it is nothing."""
+        if not self.stopping and port.leaving is None:
+            self.look_again(port, at)
 
     def wake_before(self, at: int) -> None:
         """Wake the loop if it would sleep beyond `at`."""
@@ -146,7 +168,7 @@ class Engine:
         if now < self._last_pass:
             # The clock was set back: whatever was planned was planned on another clock.
             for port in self._ports:
-                port.look_at = port.retry_at = port.recover_at = 0
+                port.planned_anew()
         self._last_pass = now
         self.logger.debug("Looking for jobs to run")
 
@@ -168,6 +190,11 @@ class Engine:
         return seconds
 
     @property
+    def timezone(self) -> tzinfo:
+        """The zone in which times are shown."""
+        return self._scheduler.timezone
+
+    @property
     def may_claim(self) -> bool:
         """Whether claims are made: flags that are read before a claim, and never in the middle of one."""
         return not self.paused and not self.stopping
@@ -177,7 +204,7 @@ class Engine:
     def wanted(self, port: Port) -> dict[str, int]:
         """How many runs each executor can take from this store."""
         executors = self._scheduler._executors
-        if not port.store.shared:
+        if not port.shared:
             # Nobody else could run what is not claimed: everything is, a batch at a time.
             return dict.fromkeys(list(executors), self._claim_window)
         now = self.clock.monotonic()
@@ -229,7 +256,7 @@ class Engine:
     def _submit(self, port: Port, claim: Claim) -> None:
         job, run = claim.job, claim.run
         executor = self._scheduler._executors.get(job.executor)
-        window = self._window(job.executor) if port.store.shared and executor is not None else None
+        window = self._window(job.executor) if port.shared and executor is not None else None
         ticket = Ticket(port, claim, window)
         port.tickets[run.run] = ticket
         if executor is None:  # removed since it was asked what it can take
@@ -286,15 +313,14 @@ class Engine:
         self, port: Port, now: int, wanted: Wanted, result: ClaimResult, progress: bool = False
     ) -> None:
         """The store was looked at: when is the next time? `progress`: fewer jobs are in the way than before the look."""
-        self._answered(port)
+        self.outages.over(port)
         for alias in port.overdue_executors - wanted.keys():
             self.unknown_executor(port, alias)
         port.more = result.more
-        times = [now + int(self.max_wait * 1_000_000)]
+        poll = port.poll_interval if self.polls else None
+        times = [now + int((self.max_wait if poll is None else poll) * 1_000_000)]
         if result.wake_at is not None:
             times.append(result.wake_at)
-        if self.polls and port.store.poll_interval is not None:
-            times.append(now + int(port.store.poll_interval * 1_000_000))
         if result.deferred:
             # The next ones in the index. A pause only where nothing has moved, so that hundreds of jobs that cannot be
             # restored do not keep the good one behind them for seconds.
@@ -311,7 +337,7 @@ class Engine:
     def settled(self, port: Port, result: FinishResult) -> None:
         """Ends of runs were written."""
         if not self.may_claim:
-            self._answered(port)  # else that is said when the look that follows has gone well, too
+            self.outages.over(port)  # else that is said when the look that follows has gone well, too
         for job_id, run in result.found:
             self.reports.found(port.alias, job_id, run)
         for job_id, reason in result.parked:
@@ -329,6 +355,14 @@ class Engine:
             self.reports.lost(port.alias, entry.record.id, entry.run)
             if entry.parked:
                 self.reports.parked(port.alias, entry.record.id, entry.record.reason or "")
+        if runs:
+            port.ask(0)  # they may be due again, and the store may be looked at seldom
+
+    def measured(self, port: Port, offset: float) -> None:
+        """The clock of a store's server was compared with this process's."""
+        verdict = port.watch.judge(offset)
+        if verdict is not Verdict.NOTHING:
+            self.reports.clock_offset(port.alias, verdict, offset, port.watch.limit)
 
     def quarantined(self, port: Port, failed: Sequence[tuple[Record, JobRestoreError]]) -> bool:
         """Jobs that this process cannot restore: reported once, as long as the reason is the same. Whether there are any."""
@@ -355,26 +389,9 @@ class Engine:
     # -- stores that fail ------------------------------------------------------------------------------------------
 
     def store_failed(self, port: Port, exc: BaseException) -> None:
-        """A store raised: it is tried again later, with growing pauses; that is said once."""
-        port.ask(0)  # as soon as it is tried again
-        port.failures += 1
-        pause = min(self._retry_interval, FIRST_RETRY * 2 ** min(port.failures - 1, 20))
-        # A little at random, so that many schedulers do not come back to their server at the same moment.
-        pause *= 0.75 + self.random.random() / 4
-        port.retry_at = self.clock.micros() + int(pause * 1_000_000)
-        if port.failures == 1:
-            self.reports.store_failed(port.alias, exc, pause, self._retry_interval)
-        else:
-            self.logger.debug(
-                'Job store "%s" fails still: %s; tried again in %.1f seconds', port.alias, exc, pause
-            )
+        """A store raised: it is tried out aside, with growing pauses, until it answers again."""
+        self.outages.failed(port, exc)
 
-    def _answered(self, port: Port) -> None:
-        """A store answered: if it had failed, that is over."""
-        if not port.failures:
-            return
-        port.failures = 0
-        port.retry_at = 0
-        # Others could not extend their leases either: nobody recovers before they have had the time to do so.
-        port.recover_at = self.clock.micros() + int(self.lease * 1_000_000)
-        self.reports.store_recovered(port.alias)
+    def try_out(self, port: Port) -> None:
+        """See whether a store answers, as a step that runs aside; what it raises is what the store raises."""
+        self._scheduler._try_out(self, port)

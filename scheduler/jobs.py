@@ -123,14 +123,17 @@ class JobMethods(AddingMethods):
             self._wait_for_others(lambda key: jobstore in (None, key[0]))
             gone = {key: new for key, new in self._pending.items() if jobstore in (None, new.jobstore)}
             ports = self._ports_of(jobstore)
+            stores = [
+                port.store for port in ports
+            ]  # before anything is removed: one that is not open yet raises
             # A scheduler that has not started adds a store of its own by the name "default".
             stopped = self._engine is None and jobstore in ("default", *self._jobstores)
             if jobstore is not None and not (ports or gone or stopped):
                 raise KeyError(f"No such job store: {jobstore}")
             for key in gone:
                 del self._pending[key]
-        for port in ports:
-            port.store.remove_all_jobs()
+        for store in stores:
+            store.remove_all_jobs()
         self._dispatch_event(SchedulerEvent(EVENT_ALL_JOBS_REMOVED, jobstore))
 
     # -- the same for a handle, whose incarnation must be the stored one's ---------------------------------------------

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
+from .drivers import aside
 from .wakeup import Wakeup
 
 if TYPE_CHECKING:
     from .engine import Engine
+    from .port import Port
 
 
 class Keeper:
     """Extends leases at a third of their length, for all runs that are claimed and not written as ended.
 
-    A thread of its own, never the loop: a blocked event loop, or a job that runs inline, must not cost the other runs their leases.
+    A thread of its own, never the loop: a blocked event loop, or a job that runs inline, must not cost the other runs their leases. Nor must a
+    store that hangs: where there are several, each one is seen to in a thread of its own, which ends when the store has answered. So a lease lapses
+    only if its own store does not answer for two thirds of its length.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -24,10 +29,15 @@ class Keeper:
         self._stopped = False
         self._close: Callable[[], None] | None = None
         self._thread: threading.Thread | None = None
-        self._failing = False
+        # Of each port, one thread at a time is here: it is in `_at_it` until its turn has ended. What stands of a port in the other two is
+        # written by that thread alone.
+        self._at_it: set[Port] = set()
+        self._failing: set[Port] = set()
+        """Stores in which leases could not be extended the last time."""
+        self._gives_up_at: dict[Port, float] = {}
+        self._given_up: set[Port] = set()
         self._reported: set[int] = set()
         """Runs that go on here and are no longer this scheduler's: that is said once of each."""
-        self._gives_up_at: float | None = None
 
     def start(self) -> None:
         """Begin; does nothing if it runs already."""
@@ -56,63 +66,80 @@ class Keeper:
         while not self._stopped:
             # After a failure the next try comes sooner: the leases run on.
             self._wakeup.wait(min(period, 1.0) if self._failing or self._close is not None else period)
-            if self._close is not None and self._finish():
+            due = engine.clock.monotonic() >= next_time
+            self.see_to_all(due)
+            if due:
+                next_time = engine.clock.monotonic() + period
+            if self._close is not None and self._nothing_is_left():
                 self.stop()
                 self._close()
                 return
-            if engine.clock.monotonic() >= next_time or self._failing:
-                self._extend()
-                next_time = engine.clock.monotonic() + period
 
-    def _extend(self) -> None:
-        """Extend what is claimed, store by store; one that fails does not keep the others from it."""
-        engine = self._engine
-        failed = False
-        for port in engine.ports():
-            tickets = list(port.tickets.values())
-            if not tickets or not port.store.shared:
+    def see_to_all(self, due: bool) -> None:
+        """Give each store its turn: leases if they are `due` or could not be extended the last time, ends of runs after a shutdown."""
+        ports = self._engine.ports()
+        for port in ports:
+            extends = port.shared and bool(port.tickets) and (due or port in self._failing)
+            finishes = self._close is not None and (bool(port.tickets) or port.unwritten)
+            if port in self._at_it or port in self._given_up or not (extends or finishes):
                 continue
-            try:
-                gone = port.extend(tickets)
-            except Exception as exc:
-                failed = True
-                if not self._failing:
-                    engine.logger.warning(
-                        'Leases in job store "%s" cannot be extended; tried again at once: %s',
-                        port.alias,
-                        exc,
-                    )
-                continue
-            for key in gone:
-                ticket = port.tickets.get(key.run)
-                if ticket is not None and not ticket.done and key.run not in self._reported:
-                    self._reported.add(key.run)
-                    engine.logger.warning(
-                        'A run of job "%s" goes on here, but its lease was over and another scheduler has recovered it',
-                        key.job_id,
-                    )
-        self._failing = failed
+            self._at_it.add(port)
+            turn = partial(self._turn, port, finishes, extends)
+            if len(ports) == 1:
+                turn()
+            else:
+                aside(turn)
 
-    def _finish(self) -> bool:
-        """Write the ends of runs; True when nothing is left, or what is left can no longer be written."""
-        engine = self._engine
-        now = engine.clock.monotonic()
-        left = False
-        for port in engine.ports():
-            try:
-                engine.settled(port, port.settle())
-            except Exception as exc:
-                if self._gives_up_at is None:
-                    self._gives_up_at = now + engine.lease
-                if now >= self._gives_up_at and all(ticket.done for ticket in list(port.tickets.values())):
-                    # Their leases are over by now: another scheduler reports them, or the next start of this one.
-                    engine.logger.error(
-                        'Ends of runs were not written to job store "%s": %s', port.alias, exc
-                    )
-                    continue
-                engine.logger.warning(
-                    'Ends of runs cannot be written to job store "%s" yet: %s', port.alias, exc
+    def _turn(self, port: Port, finishes: bool, extends: bool) -> None:
+        try:
+            if finishes:
+                self._finish(port)
+            if extends:
+                self._extend(port)
+        finally:
+            self._at_it.discard(port)
+            if finishes and not port.tickets:
+                self._wakeup.set()  # it may have been the last one
+
+    def _extend(self, port: Port) -> None:
+        """Extend what is claimed from one store."""
+        try:
+            gone = port.extend(list(port.tickets.values()))
+        except Exception as exc:
+            if port not in self._failing:
+                self._failing.add(port)
+                self._engine.logger.warning(
+                    'Leases in job store "%s" cannot be extended; tried again at once: %s', port.alias, exc
                 )
-            left = left or bool(port.tickets)
+            return
+        self._failing.discard(port)
+        for key in gone:
+            ticket = port.tickets.get(key.run)
+            if ticket is not None and not ticket.done and key.run not in self._reported:
+                self._reported.add(key.run)
+                self._engine.logger.warning(
+                    'A run of job "%s" goes on here, but its lease was over and another scheduler has recovered it',
+                    key.job_id,
+                )
+
+    def _finish(self, port: Port) -> None:
+        """Write the ends of the runs of one store."""
+        engine = self._engine
+        try:
+            engine.settled(port, port.settle())
+        except Exception as exc:
+            now = engine.clock.monotonic()
+            gives_up_at = self._gives_up_at.setdefault(port, now + engine.lease)
+            if now >= gives_up_at and all(ticket.done for ticket in list(port.tickets.values())):
+                # Their leases are over by now: another scheduler reports them, or the next start of this one.
+                self._given_up.add(port)
+                engine.logger.error('Ends of runs were not written to job store "%s": %s', port.alias, exc)
+                return
+            engine.logger.warning('Ends of runs cannot be written to job store "%s" yet: %s', port.alias, exc)
+
+    def _nothing_is_left(self) -> bool:
+        """Whether all is written, or what is left can no longer be written."""
         # A job that runs inline, or a listener, has shut down in the middle of a batch: its rest is given back.
-        return not left and not engine.submitting
+        return not self._engine.submitting and not any(
+            port not in self._given_up and (port.tickets or port.unwritten) for port in self._engine.ports()
+        )

@@ -4,6 +4,8 @@ It owns no thread, reads no clock and never blocks. It yields what it needs and 
 
 - `Call(step)`: a step on a store, which may block; the driver runs it where blocking is allowed (at once in a thread; in a worker
   thread under an event loop), sends its result back, or throws what it raised;
+- `Aside(step)`: a step whose answer nobody waits for; the driver runs it where it holds up nobody (in a thread of its own; under virtual
+  time at once), and comes back without it;
 - `Wait(seconds)`: nothing to do for so long; the driver comes back then, or sooner if it is woken.
 
 Everything between two yields (submissions, listeners, log) happens on the driver's own thread. Blocking, background and virtual-time
@@ -38,7 +40,14 @@ class Call:
     step: Callable[[], Any]
 
 
-Loop: TypeAlias = Generator[Wait | Call, Any, None]
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """A step that may block for long, and raises nothing; nothing is sent back. It wakes the loop when it has ended."""
+
+    step: Callable[[], None]
+
+
+Loop: TypeAlias = Generator[Wait | Call | Aside, Any, None]
 
 
 def run(engine: Engine) -> Loop:
@@ -63,12 +72,20 @@ def run(engine: Engine) -> Loop:
 def look_at(engine: Engine, port: Port) -> Loop:
     """One pass over one store: finish, recover, claim. The order matters: a run that has ended makes room for the next."""
     now = engine.clock.micros()
+    if port.must_try(now):
+        # A store that failed: whether it answers by now is found out where it does not hold up the others.
+        yield Aside(engine.outages.attempt(port))
+    engine.outages.heard(port)
     if port.must_settle(now):
         engine.settled(port, (yield Call(port.settle)))
-    if not engine.may_claim or not port.must_look(now):
+    if not engine.may_claim or not (port.must_look(now) or port.must_recover(now, alone=True)):
         return
+    if port.watch.must_measure(now):
+        engine.measured(port, (yield Call(port.measure)))
     if port.must_recover(now):
         engine.recovered(port, (yield Call(partial(port.recover, now))))
+    if not port.must_look(now):
+        return
     # Leases count from `now`, and the steps so far may have waited long.
     now, wanted = engine.clock.micros(), engine.wanted(port)
     result = yield Call(partial(port.claim, now, wanted))

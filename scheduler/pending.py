@@ -47,20 +47,22 @@ class PendingMethods(InsertingMethods):
             )
         return None
 
-    def _add_pending(self, alias: str | None = None) -> list[Job]:
+    def _add_pending(self, engine: Engine, alias: str | None = None) -> list[Job]:
         """Put the pending jobs into their stores, all or none; those of one store only if `alias` is given.
 
-        The loop is not told to look: it has not begun, or is told when the jobs are announced.
+        Those of a store that could not be opened stay pending; so do all if the engine has ended. The loop is not told to look: it has not begun, or is told when the jobs are announced.
         """
         with self._lock:
             self._wait_for_others(lambda key: alias in (None, key[0]))
-            engine = self._engine
+            unopened = engine.unopened()
             pending = [
                 new
                 for new in self._pending.values()
-                if alias in (None, new.jobstore) and new.key not in self._placing
+                if alias in (None, new.jobstore)
+                and new.jobstore not in unopened
+                and new.key not in self._placing
             ]
-            if engine is None or not pending:
+            if self._engine is not engine or not pending:
                 return []
             self._placing.update(dict.fromkeys([new.key for new in pending], threading.get_ident()))
         placed: list[NewJob] = []

@@ -24,10 +24,13 @@ from ..jobstores.record import (
     Wanted,
 )
 from ..triggers import calls_user_code
+from .access import StoreAccess
+from .clockwatch import ClockWatch
 from .decision import decide, due_times
 
 if TYPE_CHECKING:
     from .engine import Engine
+    from .outages import Attempted
     from .window import ClaimWindow
 
 T = TypeVar("T")
@@ -41,11 +44,14 @@ BATCH: Final = 1_000
 NEVER: Final = 1 << 62
 """µs: later than any time that is asked for."""
 
-CHECK_EXECUTORS_EVERY: Final = 1_000_000
-"""µs between two searches for due jobs whose executor nobody has here."""
+CHECK_EXECUTORS_EVERY: Final = 10_000_000
+"""µs between two searches for due jobs whose executor nobody has here: nearly every look is one question to the store, therefore."""
 
 RECOVER_EVERY: Final = 2_000_000
 """µs between two searches for runs whose owner is gone: longer than a keeper needs to extend its leases when a store can be written again."""
+
+RECOVER_WITHIN: Final = 10_000_000
+"""µs from one such search to the next at the latest, also where a store is looked at more seldom."""
 
 NOBODY: Final = RunKey("", 0, 0, "")
 """No run at all: to give it back asks of a store what each write asks, and changes nothing."""
@@ -69,7 +75,7 @@ class Ticket:
         self.claimed_at = run.claimed_at or 0
         # Monotonic seconds until which the lease surely holds: counted from before the claim was written, and moved only once
         # an extension is confirmed, so that this process never believes in a lease longer than the store does.
-        self.deadline = port.granted_until if port.store.shared else None
+        self.deadline = port.granted_until if port.shared else None
         self.window = window
         self.done = False
 
@@ -104,26 +110,30 @@ class Prepared:
     failed: list[tuple[Record, JobRestoreError]] = field(default_factory=list)
 
 
-class Port:
+class Port(StoreAccess):
     """A job store with what the engine keeps of it. The loop looks at it; workers and the keeper call `finished` and `renew`."""
 
     def __init__(self, engine: Engine, alias: str, store: BaseJobStore) -> None:
-        self.engine = engine
-        self.alias = alias
-        self.store = store
+        super().__init__(engine, alias, store)
+        self.shared, self.poll_interval = store.shared, store.poll_interval
         self.look_at = 0
         """µs UTC: when something may be due there; lowered by whoever writes to the store, see `ask`."""
         self._look_lock = Lock()
         self.recover_at = 0
         self._writable_at = 0
         """µs UTC: when this process last knew that the store can be written; 0: it does not know."""
-        self.retry_at = 0
-        """µs UTC: when the store is tried again after it failed."""
+        self.watch = ClockWatch(engine.clock, engine.max_clock_offset)
+        self.trying = False
+        """An attempt is on its way, or has not been heard of yet."""
+        self.attempted: Attempted | None = None
+        self.pending_at: int | None = None
+        """µs UTC: when the jobs are tried again that were pending for the store, and which it has refused."""
+        self.refusals = 0
+        self.refused_for: str | None = None
         self.overdue_executors: set[str] = set()
         """The executors for which something was due, some time ago."""
         self._check_executors_at = 0
-        self.failures = 0
-        self.leaving: Callable[[], None] | None = None
+        self.leaving: Callable[[Port], object] | None = None
         """Called when the last run of a store that was removed has been written; nothing is claimed from it any more."""
         self.more = False
         """More is due there than the last claim asked for."""
@@ -197,10 +207,21 @@ class Port:
         self.recover_at = now + RECOVER_EVERY
         over_at, self._writable_at = min(now, self._writable_at), 0
         found = self.store.recover(now, over_at)
-        self.store.give_back([NOBODY])
+        self.try_out()
         self._writable_at = self.engine.clock.micros()
         self.recover_at = self._writable_at + RECOVER_EVERY
         return found
+
+    def try_out(self) -> None:
+        """Ask the store what claims and ends of runs ask of it, and change nothing. Raises what it raises."""
+        if self.shared:
+            self.store.give_back([NOBODY])
+        else:
+            self.store.overdue_executors(self.engine.clock.micros())
+
+    def measure(self) -> float:
+        """Seconds by which this process's clock is ahead of that of the store's server."""
+        return self.watch.measure(self.store)
 
     def claim(self, now: int, wanted: Wanted, decided: Sequence[tuple[Record, Due]] = ()) -> ClaimResult:
         """Claim what is due."""
@@ -235,6 +256,15 @@ class Port:
             ):
                 prepared.decided.append((record, due_times(record, job, now, self.engine.random)))
         return prepared
+
+    def planned_anew(self) -> None:
+        """This process's clock was set back: whatever was planned was planned on another one."""
+        self.look_at = self.recover_at = 0
+        if self.outage is not None:
+            self.outage.retry_at = 0
+        if self.pending_at is not None:
+            self.pending_at = 0
+        self.watch.soon()
 
     # -- called by workers and the keeper --------------------------------------------------------------------------
 
@@ -300,26 +330,59 @@ class Port:
 
     def must_settle(self, now: int) -> bool:
         """Whether runs have ended that are to be written now: when they are due, or when a look comes first anyway."""
-        if not self._ended and not self._returns:
+        if not self.unwritten or self.silent:
             return False
-        if now < self.retry_at:
-            return False
-        return now >= (self._settle_at or 0) or self.must_look(now) or not self.store.shared
+        return now >= (self._settle_at or 0) or self.must_look(now) or not self.shared
+
+    @property
+    def unwritten(self) -> bool:
+        """Whether runs have ended, or are given back, and that is not written yet."""
+        return bool(self._ended or self._returns)
+
+    @property
+    def silent(self) -> bool:
+        """Whether the store does not answer: until an attempt has gone well, it is not looked at."""
+        return self.outage is not None and not self.outage.answers
+
+    def must_try(self, now: int) -> bool:
+        """Whether it is time for an attempt: the store may answer by now, or take the jobs that are pending for it."""
+        time = self._try_at()
+        return not self.trying and time is not None and now >= time
+
+    def _try_at(self) -> int | None:
+        return self.outage.retry_at if self.outage is not None and self.silent else self.pending_at
 
     def must_look(self, now: int) -> bool:
         """Whether something may be due."""
-        return self.leaving is None and now >= self.look_at and now >= self.retry_at
+        return self.leaving is None and not self.silent and now >= self._look_at()
 
-    def must_recover(self, now: int) -> bool:
-        """Whether it is time to search for runs whose owner is gone."""
-        return self.store.shared and now >= self.recover_at
+    def _look_at(self) -> int:
+        # While the clocks are too far apart, the clock is all that is looked at.
+        return self.look_at if not self.watch.too_far else self.watch.measure_at or 0
+
+    def must_recover(self, now: int, alone: bool = False) -> bool:
+        """Whether it is time to search for runs whose owner is gone; with `alone`, whether that cannot wait for the next look."""
+        if not self.shared or self.silent or self.leaving is not None or self.watch.too_far:
+            return False
+        return now >= (self._recover_by() if alone else self.recover_at)
+
+    def _recover_by(self) -> int:
+        return self.recover_at + (RECOVER_WITHIN - RECOVER_EVERY if self.engine.polls else NEVER)
 
     def next_time(self, may_claim: bool) -> int | None:
         """µs UTC: when there is something to do here; None if nothing is known."""
-        times = [self.look_at] if may_claim and self.leaving is None else []
-        if self._ended or self._returns:
+        if self.attempted is not None:
+            return 0
+        times = [] if self.trying or (time := self._try_at()) is None else [time]
+        if self.silent:
+            return min(times, default=None)
+        if may_claim and self.leaving is None:
+            times.append(self._look_at())
+            if self.shared and not self.watch.too_far:
+                times.append(self._recover_by())
+        if self.unwritten:
             times.append(self._settle_at or 0)
-        return max(min(times), self.retry_at) if times else None
+        return min(times, default=None)
 
     def open_tickets(self, job_id: str) -> list[Ticket]:
         """The runs of a job that have not ended."""

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ..events import (
+    EVENT_CLOCK_OFFSET,
     EVENT_EXECUTOR_UNKNOWN,
     EVENT_JOB_FOUND,
     EVENT_JOB_LOST,
@@ -18,6 +19,7 @@ from ..events import (
     EVENT_JOB_SUBMIT_FAILED,
     EVENT_JOBSTORE_FAILED,
     EVENT_JOBSTORE_RECOVERED,
+    ClockOffsetEvent,
     ExecutorUnknownEvent,
     JobEvent,
     JobReasonEvent,
@@ -29,6 +31,7 @@ from ..jobstores.errors import JobRestoreError, described
 from ..jobstores.job import Job
 from ..jobstores.record import Run
 from ..triggers.instants import from_micros
+from .clockwatch import Verdict
 
 if TYPE_CHECKING:
     from .base import BaseScheduler
@@ -129,11 +132,56 @@ class Reports:
         if self._wants(EVENT_JOBSTORE_FAILED):
             self._publish(JobStoreEvent(EVENT_JOBSTORE_FAILED, jobstore, exc))
 
-    def store_recovered(self, jobstore: str) -> None:
-        """A store that did not answer does so again."""
-        self._logger.warning('Job store "%s" answers again', jobstore)
+    def store_not_opened(self, jobstore: str, exc: BaseException, pause: float, longest: float) -> None:
+        """A store cannot be opened for now."""
+        self._logger.warning(
+            'Job store "%s" cannot be opened: %s -- tried again in %.1f seconds, and then up to every %.0f seconds; jobs that are pending for it '
+            "wait until then",
+            jobstore,
+            exc,
+            pause,
+            longest,
+            exc_info=exc,
+        )
+        if self._wants(EVENT_JOBSTORE_FAILED):
+            self._publish(JobStoreEvent(EVENT_JOBSTORE_FAILED, jobstore, exc))
+
+    def pending_refused(self, jobstore: str, reason: str, exc: BaseException) -> None:
+        """A store that was opened late refuses what was pending for it."""
+        self._logger.error(
+            'Job store "%s" is open now, but the jobs that are pending for it cannot be added, and none is: %s. They stay pending, and are tried '
+            "again: remove or change the one that is refused",
+            jobstore,
+            reason,
+            exc_info=exc,
+        )
+
+    def store_recovered(self, jobstore: str, opened: bool) -> None:
+        """A store that did not answer does so again, or was opened at last."""
+        self._logger.warning('Job store "%s" %s', jobstore, "is open now" if opened else "answers again")
         if self._wants(EVENT_JOBSTORE_RECOVERED):
             self._publish(JobStoreEvent(EVENT_JOBSTORE_RECOVERED, jobstore))
+
+    def clock_offset(self, jobstore: str, verdict: Verdict, offset: float, limit: float) -> None:
+        """The clock of this process and that of a store's server are apart, or were. An event says that claims stop, or go on."""
+        level, consequence = {
+            Verdict.NOTICEABLE: (logging.WARNING, f"beyond {limit:g} s, nothing would be claimed from it"),
+            Verdict.TOO_FAR: (
+                logging.ERROR,
+                f"more than max_clock_offset ({limit:g} s), so nothing is claimed from it until they agree again",
+            ),
+            Verdict.AGREES_AGAIN: (logging.WARNING, "its jobs are claimed again"),
+        }[verdict]
+        self._logger.log(
+            level,
+            'The clock of this machine is %.3f seconds %s that of the server of job store "%s": %s',
+            abs(offset),
+            "ahead of" if offset >= 0 else "behind",
+            jobstore,
+            consequence,
+        )
+        if verdict is not Verdict.NOTICEABLE and self._wants(EVENT_CLOCK_OFFSET):
+            self._publish(ClockOffsetEvent(EVENT_CLOCK_OFFSET, jobstore, offset))
 
     def unknown_executor(self, jobstore: str, alias: str) -> None:
         """Jobs are due for an executor that this process does not have."""

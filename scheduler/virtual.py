@@ -13,7 +13,7 @@ from .base import BaseScheduler
 from .configuration import DEFAULT_PREFIX
 from .engine import Engine
 from .errors import SchedulerNotRunningError
-from .loop import Call, Loop
+from .loop import Aside, Call, Loop
 
 
 class VirtualScheduler(BaseScheduler):
@@ -99,6 +99,8 @@ class VirtualScheduler(BaseScheduler):
                         if ends_program(exc):
                             raise
                         failure = exc
+                elif isinstance(command, Aside):
+                    command.step()  # at once: else what comes of it would depend on the machine
                 elif self._woken:
                     self._woken = (
                         False  # a job or a listener changed something: look again, at the same moment

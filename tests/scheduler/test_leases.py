@@ -89,7 +89,7 @@ def test_that_a_run_goes_on_which_others_have_recovered_is_said_once(
     other.shutdown()
     keeper = Keeper(port.engine)
     for _ in range(3):
-        keeper._extend()
+        keeper.see_to_all(due=True)
     assert [record.message for record in caplog.records].count(
         f'A run of job "{claim.record.id}" goes on here, but its lease was over and another scheduler has recovered it'
     ) == 1

@@ -82,6 +82,7 @@ def test_a_store_that_fails_behind_a_claim_is_looked_at_again_when_it_is_tried_a
     assert scheduler._engine is not None
     port = scheduler._engine.port("default")
     assert port is not None
-    assert port.failures == 1
-    assert port.next_time(may_claim=True) == port.retry_at
+    assert port.outage is not None
+    assert port.next_time(may_claim=True) == port.outage.retry_at
+    assert port.look_at == 0
     scheduler.shutdown()
