@@ -84,6 +84,11 @@ EXPECTED = {
         "shutting down",
         "done",
     ],
+    "eight_workers": [
+        "8 workers on one store; runs that were due: 500, that took place: 500, more than once: 0",
+        r"worker 1: \d+ runs",
+        r"worker 8: \d+ runs",
+    ],
     "thread_or_process": [],  # its lines come in no order: see below
     "listeners": [],
 }
