@@ -64,6 +64,9 @@ class PluginMethods(AddingMethods):
                 raise KeyError(f"No such executor: {alias}")
             executor = self._executors.pop(alias)
             self._configured[0].discard(alias)
+            engine = self._engine
+        if engine is not None:
+            engine.lacking_executor()
         try:
             if shutdown:
                 executor.shutdown()

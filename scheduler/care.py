@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ..jobstores import edits
-from ..jobstores.errors import JobLookupError
-from ..jobstores.record import Record, Transition, Written
+from ..jobstores.errors import JobLookupError, JobRestoreError
+from ..jobstores.job import Job
+from ..jobstores.record import FORMAT_VERSION, Record, Transition, Written
 from ..triggers.instants import from_micros
 from .jobs import JobMethods
 from .port import Port
@@ -89,7 +90,11 @@ class CareMethods(JobMethods):
         self._care_for(run, lambda record: edits.dismiss_lost(record, run.run, stamp))
 
     def get_parked_jobs(self, jobstore: str | None = None) -> list[ParkedJob]:
-        """The jobs that are parked, with the reason. `reschedule_job` and `modify_job(next_run_time=…)` free them."""
+        """The jobs that are parked, with the reason.
+
+        They are put back by `resume_job`, which goes on with the first fire time later than the one that failed or was lost (and leaves a job parked
+        that has none, such as a one-off), by `reschedule_job`, `modify_job(next_run_time=…)` and `rerun_lost`; and given up by `remove_job`.
+        """
         self._running_engine()
         return [
             ParkedJob(
@@ -104,13 +109,42 @@ class CareMethods(JobMethods):
         ]
 
     def get_quarantined_jobs(self, jobstore: str | None = None) -> list[QuarantinedJob]:
-        """The jobs that this process has found it cannot restore, with the reason."""
+        """The jobs that this process has found it cannot restore, and those whose record is of a later version, with the reason.
+
+        They stay in their store, for a process that can. This one tries again every minute, when somebody changes the job, and at
+        `retry_quarantined`; `remove_job` and `add_job(…, replace_existing=True)` work as for any other job.
+        """
         self._running_engine()
-        return [
-            QuarantinedJob(job_id, port.alias, reason)
-            for port in self._ports_of(jobstore)
-            for job_id, reason in port.store.quarantined()
-        ]
+        jobs: list[QuarantinedJob] = []
+        for port in self._ports_of(jobstore):
+            reasons = dict(port.store.quarantined())
+            for record in port.store.read_all():
+                if record.state != "ended" and (reason := _too_new(record) or reasons.get(record.id)):
+                    jobs.append(QuarantinedJob(record.id, port.alias, reason))
+        return sorted(jobs, key=lambda job: (job.jobstore, job.job_id))
+
+    def retry_quarantined(self, job: QuarantinedJob) -> Job:
+        """Try now to restore a job that is quarantined, since its module is back, say; answers it if that goes well: then it runs again.
+
+        Raises `JobRestoreError` with the reason if it does not, and `JobLookupError` if there is no such job any more. Imports the user's modules.
+        """
+        engine = self._running_engine()
+        port = self._port(engine, job.jobstore)
+        record = port.store.peek(job.job_id)
+        if record is None or record.state == "ended":
+            raise JobLookupError(job.job_id)
+        reason = _too_new(record)
+        if reason is not None:
+            raise JobRestoreError(f"job {job.job_id!r} cannot be restored by this process: {reason}")
+        (restored,) = port.store.restore([record])
+        if isinstance(restored, JobRestoreError):
+            raise restored
+        port.reported.pop(job.job_id, None)  # if it is quarantined again, that is said again
+        engine.look_again(port)
+        found = port.store.find_job(job.job_id)
+        if found is None:
+            raise JobLookupError(job.job_id)
+        return found
 
     def _care_for(self, run: LostRun, change: Callable[[Record], Transition]) -> None:
         engine = self._running_engine()
@@ -124,3 +158,10 @@ class CareMethods(JobMethods):
 
     def _shown(self, instant: int) -> datetime:
         return from_micros(instant, self.timezone)
+
+
+def _too_new(record: Record) -> str | None:
+    """Why this library does not understand a record, if it does not."""
+    if record.version <= FORMAT_VERSION:
+        return None
+    return f"its record has version {record.version}, and this library knows versions up to {FORMAT_VERSION}: it is for a later one"

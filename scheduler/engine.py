@@ -361,6 +361,8 @@ class Engine:
     def measured(self, port: Port, offset: float) -> None:
         """The clock of a store's server was compared with this process's."""
         verdict = port.watch.judge(offset)
+        if port.watch.too_far:
+            self.outages.over(port)  # no look follows that would say so
         if verdict is not Verdict.NOTHING:
             self.reports.clock_offset(port.alias, verdict, offset, port.watch.limit)
 
@@ -385,6 +387,11 @@ class Engine:
         for port in self._ports:
             port.unknown_executors.discard(alias)
         self.look_again()
+
+    def lacking_executor(self) -> None:
+        """An executor was removed: whether its jobs are due is looked up at the next look."""
+        for port in self._ports:
+            port.check_executors_at = 0
 
     # -- stores that fail ------------------------------------------------------------------------------------------
 

@@ -132,7 +132,7 @@ class Port(StoreAccess):
         self.refused_for: str | None = None
         self.overdue_executors: set[str] = set()
         """The executors for which something was due, some time ago."""
-        self._check_executors_at = 0
+        self.check_executors_at = 0
         self.leaving: Callable[[Port], object] | None = None
         """Called when the last run of a store that was removed has been written; nothing is claimed from it any more."""
         self.more = False
@@ -234,9 +234,9 @@ class Port(StoreAccess):
         # process was frozen. Read in this order, whatever happens between the two only makes the deadline come sooner.
         start = self.engine.clock.monotonic()
         start -= max(0, self.engine.clock.micros() - now) / 1_000_000
-        if now >= self._check_executors_at:
+        if now >= self.check_executors_at:
             self.overdue_executors = self.store.overdue_executors(now)
-            self._check_executors_at = now + CHECK_EXECUTORS_EVERY
+            self.check_executors_at = now + CHECK_EXECUTORS_EVERY
         # Before the store is read: what is asked from here on may have been written behind this claim's back, and must outlast it.
         self.look_at = NEVER
         result = self.store.claim_due(now, wanted, with_time, decided)
