@@ -9,10 +9,15 @@ from typing import Final
 import sqlalchemy as sa
 
 from ..errors import JobStoreError
+from .columntypes import BLOB, EXACT_TEXT, LONG_TEXT, OPTIONS, STAMP
 from .rows import INSERTED
 
 SCHEMA_VERSION: Final = 1
 """The version of the tables that this library makes and uses."""
+
+_TO_BE_MADE: Final = -1_000
+"""The version while the table of records is still to be made: on a server that commits with every CREATE TABLE (MySQL), others may see it,
+and whoever starts next goes on there."""
 
 MIGRATIONS: Final[dict[int, Callable[[sa.Connection, Schema], None]]] = {}
 """From each older version: what makes its tables those of the next one. Called inside the transaction that writes the version."""
@@ -33,24 +38,25 @@ class Schema:
             # Where the row lies: records that were added together lie together, and are claimed in this order. Claiming what is
             # due at the same moment in the order of random ids would touch every page of the table, over and over.
             sa.Column("seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
-            sa.Column("id", sa.Unicode(255), nullable=False, unique=True),
+            sa.Column("id", EXACT_TEXT, nullable=False, unique=True),
             sa.Column("incarnation", sa.BigInteger, nullable=False),
-            sa.Column("executor", sa.Unicode(255), nullable=False),
+            sa.Column("executor", EXACT_TEXT, nullable=False),
             sa.Column("wake_at", sa.BigInteger),
             sa.Column("next_run_time", sa.BigInteger),
             sa.Column("fire_time", sa.BigInteger),
             sa.Column("state", sa.String(16), nullable=False),
-            sa.Column("runs", sa.UnicodeText),
+            sa.Column("runs", LONG_TEXT),
             # The earliest end of a lease: what `recover` looks for, while `wake_at` may be an earlier run time.
             sa.Column("lease_at", sa.BigInteger),
             sa.Column("revision", sa.BigInteger, nullable=False),
-            sa.Column("stamp", sa.String(64), nullable=False),
-            sa.Column("payload", sa.LargeBinary, nullable=False),
-            sa.Column("reason", sa.UnicodeText),
+            sa.Column("stamp", STAMP, nullable=False),
+            sa.Column("payload", BLOB, nullable=False),
+            sa.Column("reason", LONG_TEXT),
             sa.Column("forgotten", sa.Integer, nullable=False),
             sa.Column("version", sa.Integer, nullable=False),
             schema=schema,
             keep_existing=True,
+            **OPTIONS,
         )
         missing = {*INSERTED} - {*self.records.columns.keys()}
         if missing:
@@ -68,6 +74,7 @@ class Schema:
             sa.Column("version", sa.Integer, nullable=False),
             schema=schema,
             keep_existing=True,
+            **OPTIONS,
         )
 
     def _index(self, name: str, *columns: str, present: str) -> None:
@@ -91,13 +98,19 @@ class Schema:
         self.versions.create(connection, checkfirst=True)
         version = self._version(connection)
         if version is None:
-            if sa.inspect(connection).has_table(self.records.name, schema=self.records.schema):
+            exists = sa.inspect(connection).has_table(self.records.name, schema=self.records.schema)
+            version = self._version(connection)  # again: somebody else may have made both meanwhile
+            if version is None and exists:
                 raise JobStoreError(
                     f"there is a table {self.records.fullname!r} that is not mainspring's (or its version in {self.versions.fullname!r} is "
                     "gone): give the job store another tablename"
                 )
-            self.records.create(connection)
-            connection.execute(self.versions.insert().values(id=1, version=SCHEMA_VERSION))
+        if version is None:
+            connection.execute(self.versions.insert().values(id=1, version=_TO_BE_MADE))
+            version = _TO_BE_MADE
+        if version == _TO_BE_MADE:
+            self.records.create(connection, checkfirst=True)
+            connection.execute(self.versions.update().values(version=SCHEMA_VERSION))
             return
         while version < SCHEMA_VERSION:
             migrate = MIGRATIONS.get(version)

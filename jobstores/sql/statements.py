@@ -32,7 +32,9 @@ class Statements:
         columns = table.c
         bound: Any = sa.bindparam
 
-        self.insert = self._text(table.insert().values({name: bound(name) for name in INSERTED}), *INSERTED)
+        self.insert = self._text(
+            table.insert().inline().values({name: bound(name) for name in INSERTED}), *INSERTED
+        )
         self.write_pass = self._update(WRITTEN_BY_PASSES)
         self.write_runs = self._update(WRITTEN_BY_RUNS)
         self.write_edit = self._update(WRITTEN_BY_EDITS)
@@ -44,7 +46,8 @@ class Statements:
 
         # Pages of due records, with seq behind the other columns. In two statements, since SQLite (3.40) does not use the index to find
         # its place for the comparison of a pair: what is left of one wake_at (executor, wake_at, the last seq, how many) ...
-        due = self._select(payload=False).add_columns(columns.seq).where(columns.executor == bound("alias"))
+        due = self._by_index("wake", self._select(payload=False).add_columns(columns.seq))
+        due = due.where(columns.executor == bound("alias"))
         due = due.order_by(columns.wake_at, columns.seq).limit(bound("size")).offset(_NONE)
         due_at = due.where(columns.wake_at == bound("at"), columns.seq > bound("after_seq"))
         # ... and what comes behind it (executor, the last wake_at, now, how many).
@@ -54,6 +57,15 @@ class Statements:
         # The same in a claim: locked (where a server locks rows), and what others have locked passed over.
         self.claim_at = self._text(due_at.with_for_update(skip_locked=True), *at)
         self.claim_after = self._text(due_after.with_for_update(skip_locked=True), *after)
+        # executor, now, how many: how much is due, counted so far
+        counted = sa.select(sa.literal_column("1").label("one"))
+        counted = counted.where(columns.executor == bound("alias"), columns.wake_at <= bound("now"))
+        self.count_due = self._text(
+            sa.select(sa.func.count()).select_from(counted.limit(bound("size")).offset(_NONE).subquery()),
+            "alias",
+            "now",
+            "size",
+        )
         # the latest end of a lease that is of interest, how many
         self.leased = self._text(
             sa.select(columns.id, columns.runs)
@@ -90,9 +102,8 @@ class Statements:
         names = [f"id{n}" for n in range(size)]
         ids: list[Any] = [sa.bindparam(name) for name in names]
         key = self._table.c.id
-        return self._text(
-            self._select(payload=False).where(key.in_(ids)).order_by(key).with_for_update(), *names
-        )
+        select = self._by_index("id", self._select(payload=False))
+        return self._text(select.where(key.in_(ids)).order_by(key).with_for_update(), *names)
 
     def _read_all(self, payload: bool) -> str:
         return self._text(self._select(payload))
@@ -105,7 +116,7 @@ class Statements:
             sa.select(
                 *(
                     sa.select(sa.func.min(columns.wake_at))
-                    .where(columns.executor == sa.bindparam(name), columns.wake_at.is_not(None))
+                    .where(columns.executor == sa.bindparam(name), self._is_awake())
                     .scalar_subquery()
                     for name in names
                 )
@@ -150,6 +161,14 @@ class Statements:
         return self._text(sa.select(aliases.c.alias).where(due), "now")
 
     # -- parts ---------------------------------------------------------------------------------------------------------
+
+    def _is_awake(self) -> Any:
+        """The condition of the index over `wake_at`, where an index may have one."""
+        return self._table.c.wake_at.is_not(None)
+
+    def _by_index(self, name: str, select: sa.Select[Any]) -> sa.Select[Any]:
+        """The statement, which has to use this index of the table: for servers whose locks depend on how they search."""
+        return select
 
     def _select(self, payload: bool) -> sa.Select[Any]:
         names = (*READ, "payload") if payload else READ
