@@ -43,12 +43,13 @@ _OWN = {
     },
     "jobstores": {
         "memory": "jobstores.memory:MemoryJobStore",
+        "redis": "jobstores.redis:RedisJobStore",
         "sqlalchemy": "jobstores.sqlalchemy:SQLAlchemyJobStore",
     },
 }
 
 #: Our plug-ins that need a package beyond the core dependencies, with the extra that brings it.
-_EXTRAS = {("jobstores", "sqlalchemy"): "sqlalchemy"}
+_EXTRAS = {("jobstores", "redis"): "redis", ("jobstores", "sqlalchemy"): "sqlalchemy"}
 
 #: What is said wherever the line of a crontab was given for something else.
 CRONTAB_ADVICE = "a crontab line is made a trigger by CronTrigger.from_crontab(...)"

@@ -1,0 +1,304 @@
+"""`RedisJobStore`: jobs on a Redis server, for any number of schedulers that share it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from .. import edits
+from ..base import BaseJobStore
+from ..claiming import Change
+from ..errors import ConflictingIdError, JobStoreError
+from ..owner import Owner
+from ..record import Record, Transition, Wanted, Written
+from ..recordstore import Applied, Choice, Won
+from ..serialization.references import resolve_reference
+from ..sharedstore import PAGE, SharedJobStore
+from .claimstep import FEW, RESERVED_FOR, ClaimRound
+from .codec import escaped, in_pairs, load_record, runs_of, to_text, unescaped
+from .connecting import client_from
+from .durability import warnings_about
+from .keys import Keys
+from .link import Link
+from .push import Listener
+from .scripts import CLEAR, LEASED, LOOK, NOW, OPEN, OVERDUE, READ, READ_PAGE
+from .writing import LAYOUT, InDoubtError, Writing, newer_layout
+
+_TRIES: Final = 20
+
+_WARY: Final = 64
+"""After so many claims in which nobody came before, little is claimed without a reservation again."""
+
+
+class RedisJobStore(SharedJobStore):
+    """Jobs on a Redis server (6.2 or later), or Valkey. Any number of schedulers, in any number of processes, may share them. Thread-safe."""
+
+    shared = True
+
+    def __init__(
+        self,
+        db: int | None = None,
+        jobs_key: Any = None,
+        run_times_key: str | None = None,
+        pickle_protocol: int | None = None,
+        *,
+        client: Any = None,
+        url: str | None = None,
+        serializer: str | None = None,
+        signing_keys: Iterable[str | bytes] = (),
+        allowed_callables: Iterable[str] | None = None,
+        poll_interval: float = 1.0,
+        timeout: float = 10.0,
+        **connect_args: Any,
+    ) -> None:
+        super().__init__(serializer, pickle_protocol, signing_keys, allowed_callables, poll_interval, timeout)
+        if jobs_key is not None and not isinstance(jobs_key, str):
+            if client is not None:
+                raise TypeError("two clients were given: one as the second argument, one as client")
+            client, jobs_key = jobs_key, None
+        if isinstance(client, str):
+            client = resolve_reference(client)
+        if run_times_key is not None and not isinstance(run_times_key, str):
+            raise TypeError(f"run_times_key must be text, got {run_times_key!r}")
+        client, db = client_from(client, _database(db), url, connect_args)
+        self._keys = Keys(jobs_key)
+        self._link = Link(client, db, self._timeout)
+        self._listener: Listener | None = None
+        self._doubts: list[InDoubtError] = []
+        self._wary = 0
+        self._reserves = True
+        self._new_writing()
+
+    def _new_writing(self) -> None:
+        self._writing = Writing(self._link, self._keys, self.owner.boot)
+
+    @property
+    def compared(self) -> tuple[int, int]:
+        """How many records this store has compared to write them, since it was given its owner, and for how many somebody else came before."""
+        return self._writing.sent, self._writing.lost
+
+    # -- life ----------------------------------------------------------------------------------------------------------
+
+    def own(self, owner: Owner, lease: int) -> None:
+        super().own(owner, lease)
+        self._new_writing()
+        self._doubts.clear()
+        self._in_doubt = []
+        self._wary = 0
+
+    def start(self, scheduler: Any, alias: str) -> None:
+        """Connect. Raises StoreUnreachableError if the server cannot be reached for now, and JobStoreError for what will not pass by itself."""
+        super().start(scheduler, alias)
+        self._stop_listening()
+        self._link.open()
+        try:
+            layout = to_text(self._link.run(OPEN, [self._keys.version], LAYOUT))
+            if layout != LAYOUT:
+                raise JobStoreError(newer_layout(self._link, layout))
+            for warning in warnings_about(self._link, self._keys.records):
+                if warning not in self._warned:
+                    self._warned.add(warning)
+                    self._logger.warning(warning)
+        except BaseException:
+            self._link.close()
+            raise
+        if self.on_push is not BaseJobStore.on_push:
+            # Somebody wants to know.
+            self._listener = Listener(
+                lambda: self._link.listening_pool(self._keys.records),
+                self._keys.channel,
+                self.owner.boot,
+                self._heard,
+                self._logger,
+            )
+            self._listener.start()
+
+    def shutdown(self) -> None:
+        """Close the store's connections, never the client that it was given; the store may be started again."""
+        self._stop_listening()
+        self._writing.forget()
+        self._link.close()
+
+    def _stop_listening(self) -> None:
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.stop()
+
+    def _heard(self, at: int) -> None:
+        self.on_push(at)
+
+    def server_time(self) -> int | None:
+        seconds, micros = self._link.run(NOW, [self._keys.records])
+        return int(seconds) * 1_000_000 + int(micros)
+
+    # -- reading -------------------------------------------------------------------------------------------------------
+
+    def _read(self, job_ids: Sequence[str] | None, payload: bool = True) -> list[Record]:
+        if job_ids is None:
+            return self._read_all(payload)
+        records = []
+        for start in range(0, len(job_ids), PAGE):
+            page = job_ids[start : start + PAGE]
+            keys = [self._keys.records, self._keys.payloads]
+            found = self._link.run(READ, keys, "1" if payload else "", *map(escaped, page))
+            lines, bodies = (found[::2], found[1::2]) if payload else (found, [None] * len(page))
+            records += [
+                load_record(job_id, to_text(line), body)
+                for job_id, line, body in zip(page, lines, bodies, strict=True)
+                if line
+            ]
+        return records
+
+    def _read_all(self, payload: bool) -> list[Record]:
+        # A page may bring again what another one has brought.
+        records: dict[str, Record] = {}
+        cursor = b"0"
+        while True:
+            cursor, lines, *bodies = self._link.run(
+                READ_PAGE, [self._keys.records, self._keys.payloads], cursor, PAGE, "1" if payload else ""
+            )
+            for place, (job_id, line) in enumerate(in_pairs(lines)):
+                records[job_id] = load_record(job_id, line, bodies[place] if payload else None)
+            if cursor == b"0":
+                return [*records.values()]
+
+    def overdue_executors(self, now: int) -> set[str]:
+        aliases = self._link.run(OVERDUE, [self._keys.executors], now, self._keys.index_prefix)
+        return {unescaped(to_text(alias)) for alias in aliases}
+
+    def _leased(self, until: int, size: int) -> list[tuple[str, str]]:
+        at_most = -1 if size > 2**53 else size
+        lines = self._link.run(LEASED, [self._keys.records, self._keys.leases], until, at_most)
+        return [(job_id, runs_of(line)) for job_id, line in in_pairs(lines)]
+
+    # -- writing -------------------------------------------------------------------------------------------------------
+
+    def _insert(self, records: Sequence[Record], stamp: str) -> None:
+        existing: dict[str, Record | None] = {}
+        for _ in range(_TRIES):
+            changes: list[Change] = []
+            for record in records:
+                before = existing.get(record.id)
+                after = edits.add(before, record, stamp)
+                if after is None:
+                    raise ConflictingIdError(record.id)
+                if after is not Written.DELETED:
+                    changes.append((record if before is None else before, after))
+            if not changes:
+                return
+            written = self._writing.commit(changes, all_or_none=True, pushes=True)
+            if written.done:
+                return
+            existing.update(written.in_the_way)
+        raise self._overtaken()
+
+    def _apply(self, changes: Sequence[tuple[str, Callable[[Record], Transition]]]) -> list[Applied | None]:
+        applied: list[Applied | None] = [None] * len(changes)
+        left = [*range(len(changes))]
+        known: Mapping[str, Record] = self._recent
+        believed = True  # what is known, until it turns out to be outdated
+        for _ in range(_TRIES):
+            if not left:
+                return applied
+            found = self._found({changes[place][0] for place in left}, known)
+            again: set[str] = set()
+            current: dict[str, Record | None] = {}
+            for place in left:
+                job_id, transition = changes[place]
+                before = current[job_id] if job_id in current else found.get(job_id)
+                after = None if before is None else transition(before)
+                if isinstance(after, Record) and before is not None and after.stamp == before.stamp:
+                    after = replace(after, stamp=self.owner.stamp())  # it is what the next write compares
+                if after is not None:
+                    current[job_id] = None if after is Written.DELETED else after
+                elif believed and job_id in known:
+                    again.add(job_id)  # that nothing is to be done is believed only of what was read
+                applied[place] = None if before is None else Applied(before, after)
+            written = [(found[job_id], after) for job_id, after in current.items() if job_id not in again]
+            if written or not found:
+                # If there is no record at all, that the server can be written to is still asked (`Port.recover`).
+                lost = self._writing.commit(written, pushes=True).lost
+                self._remember(change for change in written if change[0].id not in lost)
+                again |= lost
+            left = [place for place in left if changes[place][0] in again]
+            known, believed = {}, False
+        raise self._overtaken()
+
+    def _found(self, job_ids: Iterable[str], known: Mapping[str, Record]) -> dict[str, Record]:
+        found: dict[str, Record] = {}
+        unknown = []
+        for job_id in job_ids:
+            record = known.get(job_id)
+            if record is None:
+                unknown.append(job_id)
+            else:
+                found[job_id] = record
+        if unknown:
+            found.update((record.id, record) for record in self._read(unknown, payload=False))
+        return found
+
+    def _overtaken(self) -> JobStoreError:
+        return JobStoreError(f"{self._link}: the records are changed faster than they can be written")
+
+    def _clear(self) -> None:
+        keys = [self._keys.executors, self._keys.records, self._keys.payloads, self._keys.leases]
+        self._link.run(CLEAR, keys, self._keys.index_prefix)
+
+    # -- claims --------------------------------------------------------------------------------------------------------
+
+    def _claim(self, now: int, wanted: Wanted, choose: Callable[[Record], Choice], stamp: str) -> Won:
+        if not wanted:
+            return Won()
+        self._give_back_doubtful()
+
+        def look(aliases: Sequence[str], numbers: Sequence[int]) -> list[Any]:
+            until = str(now + RESERVED_FOR) if self._reserves else ""
+            keys = [self._keys.records, *map(self._keys.index, aliases)]
+            answer: list[Any] = self._link.run(LOOK, keys, now, until, 0 if self._wary else FEW, *numbers)
+            return answer
+
+        lease_until = now + self._lease
+        claim = ClaimRound(
+            look, now, wanted, choose, owner=self.owner.name, lease_until=lease_until, stamp=stamp
+        )
+        if claim.decide_all():
+            self._write_claim(claim, now, wanted)
+        self._reserves = not claim.passed_over
+        return claim.won
+
+    def _write_claim(self, claim: ClaimRound, now: int, wanted: Wanted) -> None:
+        won, changes = claim.won, claim.written
+        try:
+            written = self._writing.commit(changes, released=claim.released(), now=now, aliases=wanted)
+        except InDoubtError as doubt:
+            # Nobody here will start these runs: they are given back as soon as the server can be reached.
+            self._in_doubt += claim.started()
+            self._doubts.append(doubt)
+            raise
+        won.wake_at = written.wake_at
+        self._wary = max(0, self._wary - 1)
+        if written.lost:
+            # Somebody else was faster, and what is left is looked at again.
+            won.rows = [row for row in won.rows if row[0].id not in written.lost]
+            won.more = True
+            self._wary = _WARY
+        self._remember(change for change in changes if change[0].id not in written.lost)
+
+    def _give_back_doubtful(self) -> None:
+        while self._doubts:
+            self._writing.settle(self._doubts[-1])
+            self._doubts.pop()
+        super()._give_back_doubtful()
+
+
+def _database(db: Any) -> int | None:
+    """The number of a database; text, as files of configuration bring it, too."""
+    if isinstance(db, str) and db.isdecimal():
+        db = int(db)
+    if db is None or (isinstance(db, int) and not isinstance(db, bool) and db >= 0):
+        return db
+    advice = "; give a URL as url=..." if isinstance(db, str) else ""
+    if hasattr(db, "execute_command"):
+        advice = "; give a client as client=..., or as the second argument"
+    raise TypeError(f"db must be the number of a database, or None, got {type(db).__name__}{advice}")

@@ -1,0 +1,110 @@
+"""`ClaimRound`: one claim: look at what is due, reserving it if others may be at it, decide, and say what is to be written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, TypeAlias
+
+from ..claiming import ClaimBatch
+from ..record import Record, Wanted
+from ..recordstore import Choice
+from ..sharedstore import PAGE
+from .codec import in_pairs, load_record
+
+RESERVED_FOR: Final = 2_000_000
+"""µs after which a reservation that nobody has followed up ends: longer than deciding a batch takes, shorter than anybody would notice."""
+
+FEW: Final = 8
+"""So many due records are not reserved, as long as nobody else comes before: a reservation is one more write to the server's disk."""
+
+Look: TypeAlias = Callable[[Sequence[str], Sequence[int]], "list[Any]"]
+"""Runs the script LOOK for some executors, with its numbers."""
+
+
+class ClaimRound(ClaimBatch):
+    """The claim of one pass. Used by one thread."""
+
+    def __init__(
+        self,
+        look: Look,
+        now: int,
+        wanted: Wanted,
+        choose: Callable[[Record], Choice],
+        *,
+        owner: str,
+        lease_until: int | None,
+        stamp: str,
+    ) -> None:
+        super().__init__(now, choose, owner=owner, lease_until=lease_until, stamp=stamp)
+        self._look = look
+        self._wanted = wanted
+        self._reserved: dict[str, str] = {}
+        self._read = 0
+        self._later: int | None = None
+
+    def decide_all(self) -> bool:
+        """Look and decide. Whether anything is to be written, reservations to be ended included. `won` says all that there is to say."""
+        won = self.begin()
+        aliases = [*self._wanted]
+        sizes = [min(max(self._wanted[alias], 0) + 1, PAGE) for alias in aliases]
+        # One more than there is room for tells whether more is due. It is not reserved: it is for somebody else.
+        wake_at, reserved, *pages = self._look(
+            aliases, [number for size in sizes for number in (0, size, size - 1)]
+        )
+        won.wake_at = to_time(wake_at)
+        for alias, size, page in zip(
+            aliases, sizes, pages, strict=False
+        ):  # no pages at all if nothing is due
+            if page:
+                records = self._due(alias, size, page, reserved == b"1")
+                self.decide(records, self._wanted[alias])
+        if self._later is not None and (won.wake_at is None or self._later < won.wake_at):
+            won.wake_at = self._later
+        return bool(won.rows or self._reserved)
+
+    @property
+    def passed_over(self) -> bool:
+        """Whether most of what is due is not for this process, so that reserving it would be in vain."""
+        taken = len(self.won.rows) + len(self.won.deferred)
+        return self._read > 2 * taken + FEW
+
+    def released(self) -> list[Record]:
+        """What was reserved and is not written."""
+        left = self._reserved.keys() - {before.id for before, _, _ in self.won.rows}
+        return [load_record(job_id, self._reserved[job_id]) for job_id in left]
+
+    def _due(self, alias: str, size: int, page: bytes, reserved: bool) -> Iterator[Record]:
+        """The due records of an executor in the order of the index, page after page."""
+        seen: set[str] = set()
+        while True:
+            pairs = [*in_pairs(page)]
+            if reserved:
+                # At once: whoever asks for records stops when there is no more room.
+                self._reserved.update(pairs[: size - 1])
+            for job_id, line in pairs:
+                if job_id in seen:
+                    continue
+                seen.add(job_id)
+                record = load_record(job_id, line)
+                if record.wake_at is not None and record.wake_at > self._now:
+                    # Beyond 2^53 µs the index cannot tell a time from its neighbours.
+                    self._later = record.wake_at if self._later is None else min(self._later, record.wake_at)
+                    continue
+                self._read += 1
+                yield record
+            if len(pairs) < size:
+                return
+            # Those that are reserved are not found again, and those that are not stand where they stood.
+            skip = 0 if reserved else len(seen)
+            size = PAGE
+            _, again, *pages = self._look([alias], [skip, size, size - 1 if reserved else 0])
+            if not pages:
+                return
+            page, reserved = pages[0], reserved and again == b"1"
+
+
+def to_time(score: bytes) -> int | None:
+    """The time of an index's score as the server writes it."""
+    if not score:
+        return None
+    return int(float(score)) if b"e" in score else int(score)

@@ -1,0 +1,190 @@
+"""Where a store's connections come from: its own arguments, or a client that it was given, whose settings it takes over."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import inspect
+from collections.abc import Mapping
+from typing import Any, Final, TypeAlias
+
+try:
+    import redis
+    from redis.cluster import RedisCluster
+    from redis.sentinel import Sentinel, SentinelConnectionPool
+except ImportError as exc:
+    raise ImportError(
+        'RedisJobStore needs redis, which is not installed: pip install "mainspring[redis]"'
+    ) from exc
+
+Client: TypeAlias = "redis.Redis | RedisCluster"
+
+_LEFT_OUT: Final = frozenset(
+    {
+        # Bound to the pool (or the cluster client) that they were made for.
+        "connection_pool",
+        "event_dispatcher",
+        "himport_registry",
+        "maint_notifications_config",
+        "maint_notifications_pool_handler",
+        "maintenance_notification_hash",
+        "maintenance_state",
+        "orig_host_address",
+        "orig_socket_connect_timeout",
+        "orig_socket_timeout",
+        "oss_cluster_maint_notifications_handler",
+        # A request that is repeated behind the store's back waits a multiple of its timeout; the scheduler tries again, and says so.
+        "retry",
+        "retry_on_error",
+        "retry_on_timeout",
+        # Its answers would come between the others'. A connection that was closed is noticed when it is taken from the pool.
+        "health_check_interval",
+        "max_connections",
+    }
+)
+"""What a pool of the store's own does not take over from another one."""
+
+_NO_OPTIONS: Final = {
+    "self",
+    "db",
+    "connection_pool",
+    "single_connection_client",
+    "auto_close_connection_pool",
+}
+
+
+def client_from(
+    client: Any, db: int | None, url: str | None, connect_args: Mapping[str, Any]
+) -> tuple[Client, int | None]:
+    """The client whose settings are used, and the database, None for the client's own. Opens no connection."""
+    if client is not None:
+        if url is not None or connect_args:
+            given = ["url"] if url is not None else [*connect_args]
+            raise TypeError(
+                f"a client brings its own settings: leave out {', '.join(given)}, or make the client with them"
+            )
+        return _checked(client, db), db
+    if url is not None:
+        return _from_url(url, connect_args), db
+    known = {*inspect.signature(redis.Redis.__init__).parameters} - _NO_OPTIONS
+    for name in connect_args:
+        if name not in known:
+            near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.65)
+            tail = f"; did you mean {near[0]!r}?" if near else ""
+            raise TypeError(f"Unknown argument of RedisJobStore: {name!r}{tail}")
+    return redis.Redis(db=db or 0, **connect_args), db
+
+
+def _from_url(url: Any, connect_args: Mapping[str, Any]) -> Client:
+    try:
+        return redis.Redis.from_url(url, **connect_args)
+    except (ValueError, AttributeError):
+        # Not what was given, nor the error's cause: there may be a password in it.
+        raise ValueError(
+            "url is not understood: expected 'redis://HOST:PORT/DATABASE', 'rediss://...' for TLS, or 'unix:///path/to/socket'"
+        ) from None
+
+
+def _checked(client: Any, db: int | None) -> Client:
+    """The client, if it is one that a store can use."""
+    kinds = type(client).__mro__
+    if any(kind.__module__.startswith("redis.asyncio") for kind in kinds):
+        raise TypeError(
+            f"client must be a synchronous client, redis.Redis(...), and not {kinds[0].__module__}.{kinds[0].__qualname__}: the "
+            "store's calls run where blocking is allowed, under an asyncio scheduler, too"
+        )
+    if isinstance(client, RedisCluster):
+        if db:
+            raise ValueError(
+                f"a Redis Cluster has no databases, so database {db} cannot be used: leave out db, and give jobs_key to keep "
+                "several stores apart"
+            )
+        return client
+    if not isinstance(client, redis.Redis) or isinstance(client, redis.client.Pipeline):
+        raise TypeError(
+            f"client must be a client of redis-py (redis.Redis(...), Sentinel(...).master_for(...) or RedisCluster(...)), got {client!r}"
+        )
+    pool = client.connection_pool
+    if isinstance(pool, SentinelConnectionPool) and not pool.is_master:
+        raise ValueError(
+            "client is one for replicas, which cannot be written to: give Sentinel(...).master_for(...)"
+        )
+    return client
+
+
+def new_pool(client: redis.Redis, db: int | None, timeout: float) -> redis.ConnectionPool:
+    """A pool of connections with the settings of the client's: to its server, or to `db` there, each waiting at most `timeout` seconds."""
+    return _copied(client.connection_pool, db, timeout)
+
+
+def node_pool(client: RedisCluster, key: str, timeout: float) -> redis.ConnectionPool:
+    """A pool of connections to the node of a cluster which has a key. For listening: it is not led elsewhere when the key moves."""
+    cluster: Any = client  # untyped, as far as this goes
+    node = cluster.get_node_from_key(key)
+    if node is None:
+        raise redis.ConnectionError(f"no node of the cluster has the key {key}")
+    # Of the cluster client's are: what a connection does when it is made, and how it understands redirections.
+    return _copied(
+        cluster.get_redis_connection(node).connection_pool,
+        None,
+        timeout,
+        {"redis_connect_func", "parser_class"},
+    )
+
+
+def _copied(
+    pool: Any,
+    db: int | None,
+    timeout: float,
+    left_out: set[str] = set(),  # noqa: B006 - not changed
+) -> redis.ConnectionPool:
+    given = pool.connection_kwargs
+    settings = {
+        name: value for name, value in given.items() if name not in _LEFT_OUT and name not in left_out
+    }
+    if given.get("orig_host_address"):
+        settings["host"] = given[
+            "orig_host_address"
+        ]  # else one where the server is for the time of a maintenance
+    if db is not None:
+        settings["db"] = db
+    # Payloads are bytes; pushes are read here, not by a handler of the connection's.
+    settings.update(decode_responses=False, protocol=2, socket_timeout=timeout)
+    if "path" not in settings:
+        settings["socket_connect_timeout"] = timeout
+    settings["connection_class"] = pool.connection_class
+    if isinstance(pool, SentinelConnectionPool):
+        new_sentinel_pool: Any = SentinelConnectionPool  # untyped
+        pool_of_ours: redis.ConnectionPool = new_sentinel_pool(
+            pool.service_name,
+            _manager(pool.sentinel_manager, timeout),
+            is_master=True,
+            check_connection=pool.check_connection,
+            **settings,
+        )
+        return pool_of_ours
+    return redis.ConnectionPool(**settings)
+
+
+def _manager(manager: Sentinel, timeout: float) -> Sentinel:
+    """The same sentinels, asked by connections of our own that do not wait longer, either."""
+    own = copy.copy(manager)
+    own.sentinels = [
+        redis.Redis(connection_pool=_copied(sentinel.connection_pool, None, timeout))
+        for sentinel in manager.sentinels
+    ]
+    return own
+
+
+def described(client: Client, db: int | None) -> str:
+    """The server, for messages: nothing secret."""
+    if isinstance(client, RedisCluster):
+        nodes = ", ".join(sorted(str(name) for name in client.nodes_manager.startup_nodes))
+        return f"Redis Cluster at {nodes}"
+    pool: Any = client.connection_pool
+    settings = pool.connection_kwargs
+    number = settings.get("db") or 0 if db is None else db
+    if isinstance(pool, SentinelConnectionPool):
+        return f"Redis, Sentinel's service {pool.service_name!r}, database {number}"
+    place = settings.get("path") or f"{settings.get('host', 'localhost')}:{settings.get('port', 6379)}"
+    return f"Redis at {place}, database {number}"
