@@ -83,6 +83,7 @@ class SQLAlchemyJobStore(SharedJobStore):
         poll_interval: float = 1.0,
         timeout: float = 10.0,
         synchronous: str = "FULL",
+        push: bool = True,
     ) -> None:
         super().__init__(serializer, pickle_protocol, signing_keys, allowed_callables, poll_interval, timeout)
         self._schema = Schema(tablename, _resolved(metadata), tableschema)
@@ -94,8 +95,12 @@ class SQLAlchemyJobStore(SharedJobStore):
         dialect = dialect_class(chosen.url)(
             chosen, self._schema, owned=owned, synchronous=synchronous, timeout=timeout
         )
-        self._database = Database(chosen, dialect, owned)
+        self._database = Database(chosen, dialect, self._schema, owned)
         self._table = RecordTable(dialect.statements)
+        self._push = push and dialect.pushes
+        self._asked_for: set[str] = set()
+        self._due_at: int | None = None
+        self._is_cautious = False
         self.shared = dialect.shared
         if not self.shared:
             self.poll_interval = None
@@ -114,15 +119,10 @@ class SQLAlchemyJobStore(SharedJobStore):
         """Open the database, and make its tables or bring them up to date. Raises JobStoreError if that fails."""
         super().start(scheduler, alias)
 
-        def create(session: Session) -> tuple[None, Stamps]:
-            self._schema.bring_up_to_date(session.connection)
-            return None, {}
-
         try:
             self._database.open()
-            if not self._database.reading(lambda session: self._schema.is_current(session.connection)):
-                self._database.writing(create)
-            self._database.dialect.listen(self._pushed)
+            if self._push:
+                self._database.dialect.listen(self._heard)
         except BaseException:
             self._database.close()
             raise
@@ -131,8 +131,9 @@ class SQLAlchemyJobStore(SharedJobStore):
         """Close the connections, unless the engine was the caller's; the store may be started again."""
         self._database.close()
 
-    def _pushed(self, at: int) -> None:
-        self.on_push(at)
+    def _heard(self, at: int, executor: str | None) -> None:
+        if executor is None or executor in self._asked_for:
+            self.on_push(at)
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
@@ -225,8 +226,7 @@ class SQLAlchemyJobStore(SharedJobStore):
 
     def _announce(self, session: Session, changes: Iterable[tuple[Record | None, Record | None]]) -> None:
         """Before a write that is no claim: tell the others what is due sooner by it."""
-        dialect = self._database.dialect
-        if dialect.pushes:
+        if self._push:
             sooner: dict[str, int] = {}
             for before, after in changes:
                 if after is None or after.wake_at is None:
@@ -235,7 +235,7 @@ class SQLAlchemyJobStore(SharedJobStore):
                 if is_sooner(after.wake_at, old) and is_sooner(after.wake_at, sooner.get(after.executor)):
                     sooner[after.executor] = after.wake_at
             if sooner:
-                dialect.announce(session, sooner)
+                self._database.dialect.announce(session, sooner)
 
     def _overtaken(self) -> JobStoreError:
         return JobStoreError(f"{self._database}: the records are changed faster than they can be written")
@@ -253,12 +253,36 @@ class SQLAlchemyJobStore(SharedJobStore):
         if not wanted:
             return Won()
         self._give_back_doubtful()
-        lease_until = now + self._lease if self.shared else None
+        dialect = self._database.dialect
         claim = ClaimStep(
-            self._table, now, wanted, choose, owner=self.owner.name, lease_until=lease_until, stamp=stamp
+            self._table,
+            now,
+            wanted,
+            choose,
+            owner=self.owner.name,
+            lease_until=now + self._lease if self.shared else None,
+            stamp=stamp,
+            skips_locked=dialect.skips_locked,
         )
-        if not self._database.reading(claim.look):
-            return claim.won
+        self._asked_for.update(wanted)
+        # When something is known to be due, a look would tell nothing new; unless what is due is passed over, over and over.
+        at_once = (
+            dialect.skips_locked
+            and not self._is_cautious
+            and self._due_at is not None
+            and self._due_at <= now
+        )
+        self._due_at = None
+        if at_once or self._database.reading(claim.look):
+            self._take(claim)
+            if at_once:
+                self._is_cautious = claim.met > 0 and not claim.won.rows
+        elif claim.nothing_due:
+            self._is_cautious = False
+        self._due_at = now if claim.won.more else claim.won.wake_at
+        return claim.won
+
+    def _take(self, claim: ClaimStep) -> None:
         for _ in range(_TRIES):
             try:
                 self._database.writing(claim.step, self._table.stamps)
@@ -269,7 +293,7 @@ class SQLAlchemyJobStore(SharedJobStore):
                 self._in_doubt += claim.started()
                 raise
             self._remember(claim.written)
-            return claim.won
+            return
         raise self._overtaken()
 
     def server_time(self) -> int | None:

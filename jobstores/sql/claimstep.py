@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from ..claiming import ClaimBatch
@@ -15,6 +15,10 @@ from .session import Session
 
 FIRST_LOOK: Final = 16
 """So many due records are read to see whether there is anything to be written; more if it is not found among them."""
+
+
+LOOK_AGAIN: Final = 20_000
+"""µs after which a claim that has passed over locked records looks at them again."""
 
 
 class ClaimStep(ClaimBatch):
@@ -30,10 +34,16 @@ class ClaimStep(ClaimBatch):
         owner: str,
         lease_until: int | None,
         stamp: str,
+        skips_locked: bool,
     ) -> None:
         super().__init__(now, choose, owner=owner, lease_until=lease_until, stamp=stamp)
         self._table = table
         self._wanted = wanted
+        self._skips_locked = skips_locked
+        self.nothing_due = False
+        """What the look has found."""
+        self.met = 0
+        """How many due records the last step has read."""
 
     def look(self, session: Session) -> bool:
         """Whether anything is to be written. If not, `won` says all that there is to say of what is due."""
@@ -43,6 +53,7 @@ class ClaimStep(ClaimBatch):
             alias: wake_at for alias, wake_at in zip(self._wanted, wakes, strict=True) if wake_at is not None
         }
         due = [alias for alias, wake_at in awake.items() if wake_at <= self._now]
+        self.nothing_due = not due
         if not due:
             won.wake_at = min(awake.values(), default=None)
             return False
@@ -50,16 +61,35 @@ class ClaimStep(ClaimBatch):
             records = self._table.due(session, alias, self._now, FIRST_LOOK)
             if self.decide(records, self._wanted[alias], write=False):
                 return True
-        won.wake_at = self._table.next_wake(session, self._wanted, self._now)
+        won.wake_at = self._table.ask_next_wake(session, self._wanted, self._now)()
         return False
 
     def step(self, session: Session) -> tuple[None, Stamps | None]:
         """Decide and write, in a transaction."""
-        won = self.begin()
+        won, now, table = self.begin(), self._now, self._table
+        self.met = 0
+        ask_wake = table.ask_next_wake(session, self._wanted, now)
+        passed_over = False
         for alias, room in self._wanted.items():
             # One more than there is room for tells whether more is due.
             size = min(max(room, 0) + 1, PAGE)
-            self.decide(self._table.due(session, alias, self._now, size, lock=True), room)
-        stamps = self._table.write(session, self.written)
-        won.wake_at = self._table.next_wake(session, self._wanted, self._now)
+            ask_count = table.ask_due_count(session, alias, now, size) if self._skips_locked else None
+            met = self.met
+            self.decide(self._counted(table.due(session, alias, now, size, lock=True)), room)
+            if ask_count is not None:
+                passed_over |= ask_count() > self.met - met
+        written = self.written
+        stamps = table.write(session, written)
+        # The answer may be older than what is written here.
+        wakes = [after.wake_at for _, after in written if after is not None]
+        wakes.append(ask_wake())
+        if passed_over and not won.more:
+            # Others have locked what is due. They claim it, most likely; or else it is still due when they are done.
+            wakes.append(now + LOOK_AGAIN)
+        won.wake_at = min((at for at in wakes if at is not None and at > now), default=None)
         return None, stamps or None
+
+    def _counted(self, records: Iterable[Record]) -> Iterator[Record]:
+        for record in records:
+            self.met += 1
+            yield record

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from ..errors import JobStoreError, StoreUnreachableError
 from ..uncertain import Stamps, UncertainWriteError, was_written
 from .dialects import Dialect
+from .schema import Schema
 from .session import Session
 
 T = TypeVar("T")
@@ -23,21 +24,36 @@ _PAUSES: Final = (0.01, 0.05, 0.2, 0.5, None)
 class Database:
     """Runs steps. Thread-safe; unusable before `open` and in a fork of the process that called it."""
 
-    def __init__(self, engine: sa.Engine, dialect: Dialect, owned: bool) -> None:
+    def __init__(self, engine: sa.Engine, dialect: Dialect, schema: Schema, owned: bool) -> None:
         self.engine = engine
         self.dialect = dialect
+        self._schema = schema
         self._owned = owned
+        self._tables_missing = False
         self._created_in = os.getpid()
         self._opened_in: int | None = None
 
     def open(self) -> None:
-        """Make it usable in this process."""
+        """Make it usable in this process, with tables as this library uses them."""
         pid = os.getpid()
         if pid != self._created_in:
             self.dialect.forked()
             self._created_in = pid
         self._opened_in = pid
+        self._tables_missing = False
         self._repeated(self.dialect.prepare)
+        self._bring_up_to_date()
+
+    def _bring_up_to_date(self) -> None:
+        """Make the tables, or those of an older version into today's."""
+
+        def create(session: Session) -> tuple[None, Stamps]:
+            self.dialect.exclude(session)
+            self._schema.bring_up_to_date(session.connection)
+            return None, {}
+
+        if not self.reading(lambda session: self._schema.is_current(session.connection)):
+            self.writing(create)
 
     def close(self) -> None:
         """Give up the connections, unless the engine is the caller's or the process another one than `open` was called in."""
@@ -79,6 +95,8 @@ class Database:
                     self.dialect.commit(session)
                     return answer
                 except self.dialect.errors as error:
+                    if self.dialect.is_refused(error):
+                        raise
                     failure = error
                     if self.dialect.shared:
                         session.connection.invalidate()
@@ -111,12 +129,17 @@ class Database:
     def _repeated(self, attempt: Callable[[], T]) -> T:
         """Try until nobody is in the way, within bounds; errors of the database come out as JobStoreError."""
         self._check_process()
+        if self._tables_missing:
+            # The server was restarted with an empty disk, or another one has taken its place.
+            self._tables_missing = False
+            self._bring_up_to_date()
         for pause in _PAUSES:
             try:
                 return attempt()
             except self.dialect.errors as error:
                 if self.dialect.is_unreachable(error):
                     raise StoreUnreachableError(f"{self} cannot be reached: {_reason(error)}") from error
+                self._tables_missing |= self.dialect.is_missing(error)
                 if pause is None or not self.dialect.is_passing(error):
                     raise JobStoreError(f"{self} failed: {_reason(error)}") from error
             sleep(pause)

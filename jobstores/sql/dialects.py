@@ -16,6 +16,7 @@ from .statements import Statements
 
 DIALECTS: Final[dict[str, tuple[str, str]]] = {
     "sqlite": ("sqlite", "SQLite"),
+    "postgresql": ("postgresql", "PostgreSQL"),
 }
 """By SQLAlchemy's name of the server: the module here, and its class. Imported when needed: each imports its driver."""
 
@@ -40,7 +41,8 @@ class Dialect(ABC):
     server_time: ClassVar[str | None] = None
     """The statement that answers the server's time in µs UTC; None: it has no clock of its own."""
     skips_locked: ClassVar[bool] = False
-    """Whether a claim passes over what others have locked: then what is due and was not read is looked at again soon."""
+    """Whether a claim locks rows, and passes over those that others have locked. Then its step disturbs nobody, and is not put off until
+    a look has found something to write; and what is due and was not read is looked at again soon."""
     pushes: bool = False
     """Whether `announce` is to be called."""
 
@@ -80,8 +82,11 @@ class Dialect(ABC):
     def prepare(self) -> None:
         """Called at every start, before anything else: what belongs to the database as a whole."""
 
-    def listen(self, on_push: Callable[[int], None]) -> None:  # noqa: B027 - most servers do not push
-        """Called at the end of a start: from now on, call `on_push` as `BaseJobStore.on_push` is to be called."""
+    def listen(self, heard: Callable[[int, str | None], None]) -> None:  # noqa: B027 - most servers do not push
+        """Called at the end of a start: from now on, call `heard` from any thread with what others announce.
+
+        That is a time (µs UTC) and the executor that has something to do then; 0 and None: announcements may have been missed.
+        """
 
     def close(self) -> None:  # noqa: B027 - nothing but the engine to close
         """Called before the engine is disposed of, in the process that started: end what `listen` began. Twice does nothing."""
@@ -112,6 +117,9 @@ class Dialect(ABC):
         """End a step that has written nothing."""
         session.connection.rollback()
 
+    def exclude(self, session: Session) -> None:  # noqa: B027 - where `begin` does it
+        """In a step: let no other process make or migrate the tables before it ends."""
+
     def announce(self, session: Session, sooner: Mapping[str, int]) -> None:  # noqa: B027 - as `listen`
         """In a step, before its writes: tell the others from when on (µs UTC) there is something to do for executors.
 
@@ -123,6 +131,14 @@ class Dialect(ABC):
     @abstractmethod
     def is_passing(self, error: BaseException) -> bool:
         """Whether the step was refused only because others were at work: it is tried again."""
+
+    def is_refused(self, error: BaseException) -> bool:
+        """Whether it is certain that a step whose commit raised this was not written: the server itself has said so."""
+        return False
+
+    def is_missing(self, error: BaseException) -> bool:
+        """Whether a table is not there."""
+        return False
 
     def is_unreachable(self, error: BaseException) -> bool:
         """Whether it means that the server cannot be reached or does not answer: `StoreUnreachableError`."""

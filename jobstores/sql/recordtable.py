@@ -118,13 +118,16 @@ class RecordTable:
         """The earliest `wake_at` of each of these executors."""
         return [*session.rows(self._sql.first_wake(len(aliases)), tuple(aliases))[0]]
 
-    def next_wake(self, session: Session, aliases: Iterable[str], now: int) -> int | None:
-        """The earliest `wake_at` after `now` of all these executors."""
-        parameters = tuple([value for alias in aliases for value in (alias, now)])
-        sql = self._sql.next_wake(len(parameters) // 2)
-        return min(
-            (wake_at for wake_at in session.rows(sql, parameters)[0] if wake_at is not None), default=None
-        )
+    def ask_next_wake(self, session: Session, aliases: Iterable[str], now: int) -> Callable[[], int | None]:
+        """What answers the earliest `wake_at` after `now` of all these executors."""
+        parameters = [value for alias in aliases for value in (alias, now)]
+        ask = session.ask(self._sql.next_wake(len(parameters) // 2), parameters)
+        return lambda: min((wake_at for wake_at in ask()[0] if wake_at is not None), default=None)
+
+    def ask_due_count(self, session: Session, alias: str, now: int, size: int) -> Callable[[], int]:
+        """What answers how many records of an executor are due, locked ones too; at most `size`."""
+        ask = session.ask(self._sql.count_due, (alias, now, size))
+        return lambda: ask()[0][0]
 
     def overdue_executors(self, session: Session, now: int) -> set[str]:
         """The executors that have something due."""

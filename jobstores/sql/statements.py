@@ -58,7 +58,7 @@ class Statements:
         self.claim_at = self._text(due_at.with_for_update(skip_locked=True), *at)
         self.claim_after = self._text(due_after.with_for_update(skip_locked=True), *after)
         # executor, now, how many: how much is due, counted so far
-        counted = sa.select(sa.literal_column("1").label("one"))
+        counted: Any = sa.select(sa.literal_column("1").label("one"))
         counted = counted.where(columns.executor == bound("alias"), columns.wake_at <= bound("now"))
         self.count_due = self._text(
             sa.select(sa.func.count()).select_from(counted.limit(bound("size")).offset(_NONE).subquery()),
