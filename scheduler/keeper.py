@@ -29,9 +29,11 @@ class Keeper:
         self._stopped = False
         self._close: Callable[[], None] | None = None
         self._thread: threading.Thread | None = None
-        # Of each port, one thread at a time is here: it is in `_at_it` until its turn has ended. What stands of a port in the other two is
-        # written by that thread alone.
+        # Of each port, one thread at a time is here: it is in `_at_it` until its turn has ended. What is noted of a port below is
+        # noted by that thread alone.
         self._at_it: set[Port] = set()
+        self._due: set[Port] = set()
+        """Stores whose leases are to be extended; one that is late with the last time comes as soon as that has ended."""
         self._failing: set[Port] = set()
         """Stores in which leases could not be extended the last time."""
         self._gives_up_at: dict[Port, float] = {}
@@ -66,10 +68,11 @@ class Keeper:
         while not self._stopped:
             # After a failure the next try comes sooner: the leases run on.
             self._wakeup.wait(min(period, 1.0) if self._failing or self._close is not None else period)
-            due = engine.clock.monotonic() >= next_time
-            self.see_to_all(due)
+            now = engine.clock.monotonic()
+            due = now >= next_time
             if due:
-                next_time = engine.clock.monotonic() + period
+                next_time = now + period
+            self.see_to_all(due)
             if self._close is not None and self._nothing_is_left():
                 self.stop()
                 self._close()
@@ -78,12 +81,15 @@ class Keeper:
     def see_to_all(self, due: bool) -> None:
         """Give each store its turn: leases if they are `due` or could not be extended the last time, ends of runs after a shutdown."""
         ports = self._engine.ports()
+        if due:
+            self._due.update(port for port in ports if port.shared)
         for port in ports:
-            extends = port.shared and bool(port.tickets) and (due or port in self._failing)
+            extends = bool(port.tickets) and (port in self._due or port in self._failing)
             finishes = self._close is not None and (bool(port.tickets) or port.unwritten)
             if port in self._at_it or port in self._given_up or not (extends or finishes):
                 continue
             self._at_it.add(port)
+            self._due.discard(port)
             turn = partial(self._turn, port, finishes, extends)
             if len(ports) == 1:
                 turn()
@@ -98,8 +104,8 @@ class Keeper:
                 self._extend(port)
         finally:
             self._at_it.discard(port)
-            if finishes and not port.tickets:
-                self._wakeup.set()  # it may have been the last one
+            if port in self._due or (finishes and not port.tickets):
+                self._wakeup.set()  # its next turn is due; or it may have been the last one that had anything left
 
     def _extend(self, port: Port) -> None:
         """Extend what is claimed from one store."""

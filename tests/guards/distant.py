@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from threading import Condition
+from threading import Condition, Event
 from typing import Any
 
 from mainspring.jobstores.base import StoreUnreachableError
 from mainspring.jobstores.sqlalchemy import SQLAlchemyJobStore
 
 from tests.scheduler.watching import TIMEOUT
+
+EVERYTHING = "everything"
 
 
 class Server:
@@ -18,38 +20,38 @@ class Server:
         self.asked: list[str] = []
         self.time: Callable[[], int | None] = lambda: None
         """What the server's clock says, µs UTC."""
-        self._away = self._frozen = False
+        self._away = False
+        self._frozen: str | None = None
         self._waiting: list[str] = []
         self._changed = Condition()
 
     def answer(self, question: str) -> None:
         with self._changed:
             self.asked.append(question)
-            if self._frozen:
-                self._waiting.append(question)
-                self._changed.notify_all()
-                # Twice as long as a test waits for anything: then it has failed.
-                self._changed.wait_for(lambda: not self._frozen, 2 * TIMEOUT)
-                self._waiting.remove(question)
             self._changed.notify_all()
+            if self._frozen in (EVERYTHING, question):
+                self._waiting.append(question)
+                # Twice as long as a test waits for anything: then it has failed.
+                self._changed.wait_for(lambda: self._frozen not in (EVERYTHING, question), 2 * TIMEOUT)
+                self._waiting.remove(question)
             if self._away:
                 raise StoreUnreachableError(f"connection refused ({question})")
 
     def go_away(self) -> None:
         """Refuse every question, those that wait included."""
         with self._changed:
-            self._away, self._frozen = True, False
+            self._away, self._frozen = True, None
             self._changed.notify_all()
 
-    def freeze(self) -> None:
-        """Answer nobody."""
+    def freeze(self, question: str = EVERYTHING) -> None:
+        """Answer nobody, or nobody who asks this."""
         with self._changed:
-            self._frozen = True
+            self._frozen = question
 
     def come_back(self) -> None:
         """Answer everybody, those that wait included."""
         with self._changed:
-            self._away = self._frozen = False
+            self._away, self._frozen = False, None
             self._changed.notify_all()
 
     def wait_for_question(self, question: str) -> None:
@@ -57,6 +59,12 @@ class Server:
         with self._changed:
             came = self._changed.wait_for(lambda: question in self._waiting, TIMEOUT)
             assert came, f"nobody waits for {question}, only for {self._waiting}"
+
+    def wait_until_asked(self, question: str, count: int = 1) -> None:
+        """Until this was asked so often, answered or not."""
+        with self._changed:
+            came = self._changed.wait_for(lambda: self.asked.count(question) >= count, TIMEOUT)
+            assert came, f"{question} was asked {self.asked.count(question)} times, and not {count}"
 
     @property
     def waiting(self) -> int:
@@ -72,8 +80,8 @@ class DistantJobStore(SQLAlchemyJobStore):
         super().__init__(f"sqlite:///{folder / 'jobs.sqlite'}", **options)
         self.server = server or Server()
         self.open = False
-        self.closed = 0
-        """How often it was shut down."""
+        self.closed = Event()
+        """Set when it is shut down."""
 
     def start(self, scheduler: Any, alias: str) -> None:
         assert not self.open, "started twice"
@@ -83,8 +91,8 @@ class DistantJobStore(SQLAlchemyJobStore):
 
     def shutdown(self) -> None:
         self.open = False
-        self.closed += 1
         super().shutdown()
+        self.closed.set()
 
     def server_time(self) -> int | None:
         self.server.answer("server_time")
