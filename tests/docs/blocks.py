@@ -7,12 +7,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
+PROGRAMS = ("python", "python postgresql", "python mariadb", "python redis")
+"""What stands behind the fences of programs that run: perhaps with the kind of server that they need."""
+
 _FENCE = re.compile(r"^( *)(```+)([^\n`]*)$")
 
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block. `info` is what stands behind its fence: "python", "python no-run", "text", "sh"."""
+    """One fenced block. `info` is what stands behind its fence: "python", "python no-run", "python postgresql", "text", "sh"."""
 
     page: str
     line: int
@@ -29,6 +32,11 @@ class Program:
 
     block: Block
     prints: str | None
+
+    @property
+    def server(self) -> str:
+        """The kind of server that it needs, as behind its fence; "" for none."""
+        return self.block.info.removeprefix("python").strip()
 
     def __str__(self) -> str:
         return str(self.block)
@@ -61,11 +69,11 @@ def blocks(page: Path) -> list[Block]:
 
 
 def programs(page: Path) -> list[Program]:
-    """The blocks marked "python", each with the block marked "text" that follows it as the next one, if there is one."""
+    """The blocks marked as programs to run, each with the block marked "text" that follows it as the next one, if there is one."""
     return [
         Program(block, following.text if following is not None and following.info == "text" else None)
         for block, following in pairwise([*blocks(page), None])
-        if block is not None and block.info == "python"
+        if block is not None and block.info in PROGRAMS
     ]
 
 

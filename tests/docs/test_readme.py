@@ -8,20 +8,43 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs import blocks as fenced
 from tests.docs.blocks import ROOT, Program, as_pattern, blocks, pages, programs
+from tests.servers import Server
 
 CHECKOUT = ROOT / "tests" / "checkout"
 PROGRAMS = [program for page in pages() for program in programs(page)]
 
 # Every kind of block there is; another one is a slip that would keep a program from being run.
-KINDS = {"python", "python no-run", "text", "sh", ""}
+KINDS = {*fenced.PROGRAMS, "python no-run", "text", "sh", ""}
+
+# What the pages write where a reader has a server of his own.
+URLS = {
+    "postgresql": "postgresql+psycopg://user:password@host/database",
+    "mariadb": "mysql+pymysql://user:password@host/database",
+    "redis": "redis://host:6379/0",
+}
+
+
+def text_of(program: Program, request: pytest.FixtureRequest) -> str:
+    """The program, with the URL of the test session's server if it needs one."""
+    text = program.block.text
+    if program.server:
+        server: Server = request.getfixturevalue(
+            "redis_server" if program.server == "redis" else program.server
+        )
+        assert URLS[program.server] in text, f"{program} does not name {URLS[program.server]}"
+        text = text.replace(URLS[program.server], server.url)
+    return text
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=str)
-def test_the_program_runs_and_prints_what_is_said(program: Program, tmp_path: Path) -> None:
+def test_the_program_runs_and_prints_what_is_said(
+    program: Program, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     script = tmp_path / "program.py"
     # Empty lines before it, so that a traceback names the line of the page.
-    script.write_text("\n" * program.block.line + program.block.text, encoding="utf-8")
+    script.write_text("\n" * program.block.line + text_of(program, request), encoding="utf-8")
     done = subprocess.run(
         [sys.executable, script.name],
         cwd=tmp_path,
