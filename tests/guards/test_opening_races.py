@@ -10,6 +10,7 @@ import pytest
 from mainspring.events import (
     EVENT_JOB_ADDED,
     EVENT_JOB_EXECUTED,
+    EVENT_JOB_SUBMITTED,
     EVENT_JOBSTORE_FAILED,
     EVENT_JOBSTORE_RECOVERED,
     EVENT_SCHEDULER_SHUTDOWN,
@@ -20,6 +21,8 @@ from mainspring.jobstores.memory import MemoryJobStore
 from mainspring.scheduler.background import BackgroundScheduler
 
 from tests.guards.distant import DistantJobStore
+from tests.guards.faults import HoldingExecutor
+from tests.guards.test_jobs_that_call_the_scheduler import join_the_keepers
 from tests.scheduler.watching import TIMEOUT, Heard, background, started, stop, within_time
 
 RETRY = timedelta(seconds=11)  # later than any pause between two attempts
@@ -28,7 +31,7 @@ RETRY = timedelta(seconds=11)  # later than any pause between two attempts
 class Opening:
     """A scheduler that has started without its store "distant", for which a job is pending, and an attempt to open it that hangs."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **options: Any) -> None:
         self.store = DistantJobStore(folder)
         self.server = self.store.server
         self.clock: ManualClock
@@ -36,6 +39,7 @@ class Opening:
         self.scheduler, self.clock = background(
             jobstores={"default": MemoryJobStore(), "distant": self.store},
             job_defaults={"misfire_grace_time": None},
+            **options,
         )
         self.heard = Heard(self.scheduler)
         self.scheduler.add_job("time:time", "interval", minutes=1, id="far", jobstore="distant")
@@ -109,6 +113,22 @@ def test_a_start_behind_it_waits_for_the_attempt_neither_and_does_not_start_the_
     assert opening.stored() == ["far"]
     opening.clock.advance(timedelta(minutes=1))
     opening.heard.wait(EVENT_JOB_EXECUTED, "far")
+
+
+def test_a_shutdown_that_leaves_runs_behind_leaves_no_attempt_behind(tmp_path: Path) -> None:
+    """The stores are closed when the last run has ended; what could not be opened by then is not opened for that."""
+    executor = HoldingExecutor()
+    opening = Opening(tmp_path, executors={"default": executor})
+    opening.start()
+    opening.scheduler.add_job("time:time", id="near")
+    opening.heard.wait(EVENT_JOB_SUBMITTED, "near")
+    within_time(lambda: opening.scheduler.shutdown(wait=False))
+    opening.server.come_back()
+    assert opening.store.closed.wait(TIMEOUT)
+    assert not opening.store.open
+    executor.release()
+    join_the_keepers()
+    assert opening.pending() == ["far"]
 
 
 def test_an_attempt_that_comes_too_late_opens_nothing(opening: Opening) -> None:

@@ -73,6 +73,35 @@ def test_a_job_of_an_earlier_program(store: str, tmp_path: Path) -> None:
         assert [event.alias for event in heard.of(EVENT_EXECUTOR_UNKNOWN)] == ["later"]
 
 
+def test_a_look_asks_for_them_now_and_then_only(store: str, tmp_path: Path) -> None:
+    """A question of its own to the store: at the first look, every ten seconds, and when an executor has gone."""
+    made = STORES[store](tmp_path)
+    scheduler = virtual(
+        jobstores={"default": made},
+        executors={"default": DebugExecutor(), "mine": DebugExecutor()},
+        job_defaults={"misfire_grace_time": None},
+    )
+    heard, asked = Heard(scheduler), [0]
+    ask = made.overdue_executors
+
+    def overdue_executors(now: int) -> set[str]:
+        asked[0] += 1
+        return ask(now)
+
+    made.overdue_executors = overdue_executors  # type: ignore[method-assign]
+    with started(scheduler):
+        scheduler.add_job(nothing, "interval", seconds=1, id="good")
+        scheduler.add_job(nothing, "date", run_date=at(125), id="x", executor="mine")
+        scheduler.advance(2 * MINUTE)
+        assert 12 <= asked[0] <= 14
+        scheduler.remove_executor("mine")
+        scheduler.advance(timedelta(seconds=1))
+        assert 13 <= asked[0] <= 15
+        scheduler.advance(timedelta(seconds=15))
+        assert [event.alias for event in heard.of(EVENT_EXECUTOR_UNKNOWN)] == ["mine"]
+        assert heard.seconds("good") == [*range(1, 137)]
+
+
 def test_its_grace_counts_all_the_same(store: str, tmp_path: Path) -> None:
     scheduler = virtual(jobstores={"default": STORES[store](tmp_path)})
     heard = Heard(scheduler)

@@ -95,6 +95,9 @@ def child():
         "get_lost_runs": refused(scheduler.get_lost_runs),
         "get_parked_jobs": refused(scheduler.get_parked_jobs),
         "get_quarantined_jobs": refused(scheduler.get_quarantined_jobs),
+        "retry_quarantined": refused(scheduler.retry_quarantined, None),
+        "rerun_lost": refused(scheduler.rerun_lost, None),
+        "dismiss_lost": refused(scheduler.dismiss_lost, None),
         "add_executor": refused(scheduler.add_executor, "debug", "more"),
         "remove_executor": refused(scheduler.remove_executor, "default"),
         "add_jobstore": refused(scheduler.add_jobstore, "memory", "more"),
@@ -262,3 +265,98 @@ print(json.dumps(answers))
         tmp_path,
     )
     assert answers == [[False, True]]
+
+
+AWAY = """
+from mainspring.jobstores.base import StoreUnreachableError
+
+class Away(SQLAlchemyJobStore):
+    # Its server is away, or frozen, until a test says otherwise.
+    there, frozen = False, False
+    asked, thawed = threading.Event(), threading.Event()
+
+    def start(self, scheduler, alias):
+        if self.frozen:
+            self.asked.set()
+            self.thawed.wait(60)
+        if not self.there:
+            raise StoreUnreachableError("connection refused")
+        super().start(scheduler, alias)
+
+store = Away(f"sqlite:///{folder}/jobs.sqlite")
+scheduler = BackgroundScheduler(jobstores={"default": store}, jobstore_retry_interval=0.1, job_defaults={"misfire_grace_time": None})
+executed = threading.Event()
+scheduler.add_listener(lambda event: executed.set(), EVENT_JOB_EXECUTED)
+scheduler.add_job("time:time", id="x", replace_existing=True)
+scheduler.start()
+
+def child():
+    answers = [refused(scheduler.get_jobs), refused(scheduler.add_job, print)]
+    answers.append(sorted(thread.name for thread in threading.enumerate() if thread.name.startswith("mainspring")))
+    store.there, store.frozen = True, False
+    scheduler.start()
+    answers += [executed.wait(30), scheduler.running]
+    scheduler.shutdown()
+    return answers
+"""
+
+
+def test_forked_while_its_store_is_away_the_child_has_no_threads_of_it_and_opens_it_for_itself(
+    tmp_path: Path,
+) -> None:
+    child, parent = outcome(
+        AWAY
+        + """
+answers = fork(child)
+pending = [job.id for job in scheduler.get_jobs(pending=True)]
+store.there = True
+parent = executed.wait(30)
+scheduler.shutdown()
+print(json.dumps([answers, [pending, parent]]))
+""",
+        tmp_path,
+    )
+    assert child == [True, True, [], True, True]
+    assert parent == [["x"], True]
+
+
+def test_forked_while_an_attempt_to_open_its_store_hangs(tmp_path: Path) -> None:
+    """The child's copy knows nothing of that attempt, whose thread has not come along."""
+    child, parent = outcome(
+        AWAY
+        + """
+store.frozen = True
+store.asked.wait(30)
+answers = fork(child)
+store.there = True
+store.thawed.set()
+parent = executed.wait(30)
+scheduler.shutdown()
+print(json.dumps([answers, parent]))
+""",
+        tmp_path,
+    )
+    assert child == [True, True, [], True, True]
+    assert parent is True
+
+
+def test_forked_before_it_was_started_every_kind_of_thread_is_the_childs_own(tmp_path: Path) -> None:
+    """As gunicorn does with `--preload`: created in the parent, started in each child."""
+    answers = outcome(
+        """
+scheduler = BackgroundScheduler(jobstores={"default": SQLAlchemyJobStore(f"sqlite:///{folder}/jobs.sqlite")})
+scheduler.add_job("time:time", "interval", hours=1, id="x", replace_existing=True)
+
+def child():
+    before = [thread.name for thread in threading.enumerate() if thread.name.startswith("mainspring")]
+    scheduler.start()
+    names = sorted(thread.name for thread in threading.enumerate() if thread.name.startswith("mainspring"))
+    jobs = [job.id for job in scheduler.get_jobs()]
+    scheduler.shutdown()
+    return [before, names, jobs]
+
+print(json.dumps([fork(child), fork(child), [job.id for job in scheduler.get_jobs(pending=True)]]))
+""",
+        tmp_path,
+    )
+    assert answers == [*2 * [[[], ["mainspring", "mainspring-keeper"], ["x"]]], ["x"]]
