@@ -31,7 +31,12 @@ def exact_collation(dialect: Any) -> str:
     return "utf8mb4_nopad_bin" if dialect.is_mariadb else "utf8mb4_0900_bin"
 
 
-EXACT_TEXT: Final = sa.Unicode(255).with_variant(ExactText(255), "mysql", "mariadb")
+EXACT_TEXT: Final = (
+    sa.Unicode(255)
+    .with_variant(ExactText(255), "mysql", "mariadb")
+    # compared by its characters' codes, and not as a language sorts its words
+    .with_variant(sa.Unicode(255, collation="C"), "postgresql")
+)
 STAMP: Final = sa.String(64).with_variant(ExactText(64), "mysql", "mariadb")
 LONG_TEXT: Final = sa.UnicodeText().with_variant(mysql.LONGTEXT(charset="utf8mb4"), "mysql", "mariadb")
 """Their TEXT ends at 64 KB."""

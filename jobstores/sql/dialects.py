@@ -16,6 +16,8 @@ from .statements import Statements
 
 DIALECTS: Final[dict[str, tuple[str, str]]] = {
     "sqlite": ("sqlite", "SQLite"),
+    "mysql": ("mysql", "MySQL"),
+    "mariadb": ("mysql", "MySQL"),
     "postgresql": ("postgresql", "PostgreSQL"),
 }
 """By SQLAlchemy's name of the server: the module here, and its class. Imported when needed: each imports its driver."""

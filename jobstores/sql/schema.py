@@ -132,8 +132,3 @@ class Schema:
                 f"knows versions up to {SCHEMA_VERSION}: update mainspring here, or use another tablename"
             )
         return version
-
-
-def _name() -> sa.types.TypeEngine[str]:
-    """Text that is compared by its characters' codes, as Python does, and not as a language sorts its words."""
-    return sa.Unicode(255).with_variant(sa.Unicode(255, collation="C"), "postgresql")
