@@ -104,12 +104,19 @@ SAME_AS = {"add-memory-million": "add-memory", "idle-million": "idle"}
 
 def measure(library: str, case: str, size: int) -> dict[str, float]:
     """One measurement in a fresh process. Raises RuntimeError with what it wrote, if it failed."""
-    command = [sys.executable, str(CASES_FILE), library, SAME_AS.get(case, case), str(size)]
+    return measure_by(str(CASES_FILE), library, SAME_AS.get(case, case), str(size))
+
+
+def measure_by(*arguments: str) -> dict[str, float]:
+    """What Python prints last with these arguments, a JSON object. Raises RuntimeError with what it wrote, if it failed."""
+    command = [sys.executable, *arguments]
     # Byte code is kept, as in any installation: else the import of an editable checkout would be its compilation.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=environment, cwd=CASES_FILE.parents[1]
+    )
     if done.returncode != 0:
-        raise RuntimeError(f"{' '.join(command[1:])} failed:\n{done.stderr}")
+        raise RuntimeError(f"{' '.join(arguments)} failed:\n{done.stderr}")
     result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return result
 

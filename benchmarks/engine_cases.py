@@ -62,13 +62,13 @@ class Library:
         if self.ours:
             # WAL and synchronous=FULL are what it does unasked.
             return cls(url=f"sqlite:///{file}")
-        return cls(engine=_sqlite_engine(file, durable=durable))
+        return cls(engine=sqlite_engine(file, durable=durable))
 
     def _counting(self, cls: type) -> type:
-        return _counting_finishes(cls) if self.ours else cls
+        return counting_finishes(cls) if self.ours else cls
 
 
-def _sqlite_engine(file: Path | None, *, durable: bool) -> Any:
+def sqlite_engine(file: Path | None, *, durable: bool) -> Any:
     """An engine for APScheduler's store, with full synchronisation said outright; off while a case is being set up."""
     from sqlalchemy import create_engine, event
 
@@ -83,7 +83,7 @@ def _sqlite_engine(file: Path | None, *, durable: bool) -> Any:
     return engine
 
 
-def _counting_finishes(cls: type) -> type:
+def counting_finishes(cls: type) -> type:
     """The store class, counting the finished records that it has written: a run of ours ends with that."""
 
     class Counting(cls):  # type: ignore[misc]
@@ -117,8 +117,8 @@ def burst_memory(library: Library, size: int) -> Result:
     """Interval jobs, all due at the same moment: from resume() to the last EXECUTED event and the last finished record."""
     scheduler = library.scheduler(store := library.store("memory"))
     scheduler.start(paused=True)
-    _add_due_jobs(scheduler, size)
-    result = _burst(library, scheduler, store, size)
+    add_due_jobs(scheduler, size)
+    result = burst(library, scheduler, store, size)
     scheduler.shutdown()
     return result
 
@@ -128,8 +128,8 @@ def burst_sqlite(library: Library, size: int) -> Result:
     with temporary_file() as file:
         scheduler = library.scheduler(store := library.store("sqlite", file))
         scheduler.start(paused=True)
-        _add_due_jobs(scheduler, size, bulk=library.ours)
-        result = _burst(library, scheduler, store, size)
+        add_due_jobs(scheduler, size, bulk=library.ours)
+        result = burst(library, scheduler, store, size)
         scheduler.shutdown()
         return result
 
@@ -139,16 +139,16 @@ def burst_sqlite_restored(library: Library, size: int) -> Result:
     with temporary_file() as file:
         setup = library.scheduler(library.store("sqlite", file, durable=False))
         setup.start(paused=True)
-        _add_due_jobs(setup, size, bulk=library.ours)
-        _leave(library, setup)
+        add_due_jobs(setup, size, bulk=library.ours)
+        leave(library, setup)
         scheduler = library.scheduler(store := library.store("sqlite", file))
         scheduler.start(paused=True)
-        result = _burst(library, scheduler, store, size)
+        result = burst(library, scheduler, store, size)
         scheduler.shutdown()
         return result
 
 
-def _add_due_jobs(scheduler: Any, size: int, *, bulk: bool = False) -> None:
+def add_due_jobs(scheduler: Any, size: int, *, bulk: bool = False) -> None:
     due = datetime.now(UTC)
     options: dict[str, Any] = {"trigger": "interval", "weeks": 1, "next_run_time": due}
     if bulk:
@@ -158,7 +158,7 @@ def _add_due_jobs(scheduler: Any, size: int, *, bulk: bool = False) -> None:
         scheduler.add_job(noop, id=f"job{i}", **options)
 
 
-def _leave(library: Library, setup: Any) -> None:
+def leave(library: Library, setup: Any) -> None:
     """Be done with the scheduler that filled the file. APScheduler's stays behind, paused: its shutdown() would start
     the jobs that are due before the measurement does.
     """
@@ -166,7 +166,10 @@ def _leave(library: Library, setup: Any) -> None:
         setup.shutdown()
 
 
-def _burst(library: Library, scheduler: Any, store: Any, size: int) -> Result:
+def burst(
+    library: Library, scheduler: Any, store: Any, size: int, go: Callable[[], None] | None = None
+) -> Result:
+    """From *go*, or resume(), to the last EXECUTED event; of ours to the last finished record, too."""
     executed = threading.Event()
     remaining = iter(range(size - 1))
 
@@ -180,10 +183,10 @@ def _burst(library: Library, scheduler: Any, store: Any, size: int) -> Result:
         store.expected = size
     gc.collect()
     begin = time.perf_counter()
-    scheduler.resume()
-    _wait(executed)
+    (go or scheduler.resume)()
+    wait_for(executed)
     if library.ours:
-        _wait(store.all_finished)
+        wait_for(store.all_finished)
     return {"runs_per_second": size / (time.perf_counter() - begin)}
 
 
@@ -258,7 +261,7 @@ def idle_sqlite(library: Library, size: int, *, spread: bool = False) -> Result:
         else:
             for _ in range(size):
                 setup.add_job(noop, "interval", weeks=1)
-        _leave(library, setup)
+        leave(library, setup)
         scheduler = library.scheduler(library.store("sqlite", file))
         scheduler.start()
         result = _steady_load(library, scheduler, spread)
@@ -326,7 +329,7 @@ def backlog(library: Library, size: int) -> Result:
         # The end keeps it from running again while the next one is being measured.
         end = datetime.now(UTC) + timedelta(seconds=0.5)
         scheduler.add_job(noop, "interval", seconds=1, start_date=start, next_run_time=start, end_date=end)
-        _wait(executed)
+        wait_for(executed)
         return time.perf_counter() - begin
 
     prompt = statistics.median(time_of_run(0) for _ in range(20))
@@ -361,7 +364,7 @@ def import_time(name: str) -> Result:
     return {"ms": times[-1]}
 
 
-def _wait(event: threading.Event) -> None:
+def wait_for(event: threading.Event) -> None:
     if not event.wait(TIMEOUT):
         raise TimeoutError(f"not done within {TIMEOUT} s")
 
