@@ -5,7 +5,10 @@ import os
 import signal
 from threading import Event
 
+from tests.cluster.logbook import note_run
+
 WORK = 0.05  # seconds
+TRACED = 0.1
 
 
 def say(*words: object) -> None:
@@ -40,6 +43,12 @@ def hold(lines: str, name: str, gate: str) -> None:
     say("ran", name)
     with open(gate, "rb") as file:
         fcntl.flock(file, fcntl.LOCK_SH)
+
+
+def leave_trace(folder: str, name: str) -> None:
+    """A line in the log, and a little work, so that there is somebody to kill in the middle of it."""
+    note_run(folder, name)
+    Event().wait(TRACED)
 
 
 def die(lines: str, name: str) -> None:

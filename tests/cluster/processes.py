@@ -1,23 +1,25 @@
-"""What the tests start, kill, freeze and listen to: scheduler processes on one SQLite file, and a scheduler of the test's own to look in."""
+"""What the tests start, kill, freeze and listen to: scheduler processes on one store, and a scheduler of the test's own to look in."""
 
 import fcntl
 import json
 import os
 import select
 import signal
-import sqlite3
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic
 from typing import Any
+from uuid import uuid4
 
 from mainspring.jobstores.record import Record
-from mainspring.jobstores.sqlalchemy import SQLAlchemyJobStore
 from mainspring.scheduler.background import BackgroundScheduler
+
+from tests.cluster.stores import SharedStore
+from tests.servers import Server
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT = 60.0  # seconds: what has not happened by then does not happen, on a busy machine either
@@ -28,15 +30,15 @@ SMALL_PIPE = 4_096
 class SchedulerProcess:
     """One process with a scheduler, and what it has said so far."""
 
-    def __init__(self, place: "Place", options: dict[str, Any], pipe_size: int | None) -> None:
+    def __init__(self, place: "Place", program: str, options: dict[str, Any], pipe_size: int | None) -> None:
         self.said: list[list[str]] = []
         self.count: Counter[str] = Counter()
         """How many messages begin with a word."""
         self._rest = b""
-        self._database = place.database
+        self._store = place.store
         self._errors = (place.folder / f"process-{len(place.processes)}.log").open("w+b")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.cluster.program", json.dumps(options)],
+            [sys.executable, "-m", f"tests.cluster.{program}", json.dumps(options)],
             cwd=ROOT,
             env=os.environ | {"PYTHONPATH": f"{ROOT / 'tests' / 'checkout'}{os.pathsep}{ROOT}"},
             stdin=subprocess.PIPE,
@@ -96,13 +98,15 @@ class SchedulerProcess:
         return self._process.wait(TIMEOUT)
 
     def freeze(self) -> None:
-        """Stop it between two of its writes: a process that is stopped in the middle of one holds SQLite's only write lock."""
-        with closing(sqlite3.connect(self._database, TIMEOUT, isolation_level=None)) as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            self.signal(signal.SIGSTOP)
-            _, status = os.waitpid(self.pid, os.WUNTRACED)
-            assert os.WIFSTOPPED(status)
-            connection.execute("ROLLBACK")
+        """Stop it between two of its writes: with SQLite, one that is stopped in the middle of a write holds the only write lock."""
+        with self._store.at_rest():
+            self.stop()
+
+    def stop(self) -> None:
+        """Stop it wherever it is (SIGSTOP)."""
+        self.signal(signal.SIGSTOP)
+        _, status = os.waitpid(self.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status)
 
     def thaw(self) -> None:
         """Have it go on."""
@@ -142,13 +146,22 @@ def wait_until(
                     return
 
 
-class Place:
-    """A folder with a database, a file of lines, a gate, and the processes at work there."""
+def listen_until(processes: Sequence[SchedulerProcess], moment: float) -> None:
+    """Listen to these processes until the (monotonic) clock shows this. Fails when one of them ends."""
+    while (left := moment - monotonic()) > 0:
+        for process in select.select(processes, [], [], left)[0]:
+            assert process.listen(), f"a process ended: {process.log()[-5_000:]}"
 
-    def __init__(self, folder: Path) -> None:
+
+class Place:
+    """A folder, a store, a file of lines, a gate, and the processes at work there."""
+
+    def __init__(self, folder: Path, kind: str, server: Server | None = None) -> None:
+        """`kind`: of the store; its server, if it has one, runs."""
         self.folder = folder
-        self.database = folder / "jobs.sqlite"
-        self.url = f"sqlite:///{self.database}"
+        self.server = server
+        url = f"sqlite:///{folder / 'jobs.sqlite'}" if server is None else server.url
+        self.store = SharedStore(kind, url, f"cluster_{uuid4().hex[:12]}")
         self.lines = folder / "lines"
         self.lines.touch()
         self.gate = folder / "gate"
@@ -165,19 +178,28 @@ class Place:
         blocking: bool = False,
         paused: bool = False,
         pipe_size: int | None = None,
+        log_folder: str | None = None,
     ) -> SchedulerProcess:
-        """Start a process; it tells of the events that are named in `hear`."""
+        """Start a process; it tells of the events that are named in `hear`, and notes ends of runs in the log of a folder."""
         options = {
-            "url": self.url,
+            "store": self.store.options(),
             "hear": list(hear),
             "workers": workers,
             "claim_window": claim_window,
             "lease": lease,
             "blocking": blocking,
             "paused": paused,
-            "log_level": os.environ.get("MAINSPRING_TEST_LOG_LEVEL", "WARNING"),
+            "log_folder": log_folder,
         }
-        process = SchedulerProcess(self, options, pipe_size)
+        return self._start("program", options, pipe_size)
+
+    def start_editor(self, **options: Any) -> SchedulerProcess:
+        """Start the process that edits, see `editor.py`."""
+        return self._start("editor", {"store": self.store.options(), **options})
+
+    def _start(self, program: str, options: dict[str, Any], pipe_size: int | None = None) -> SchedulerProcess:
+        log_level = os.environ.get("MAINSPRING_TEST_LOG_LEVEL", "WARNING")
+        process = SchedulerProcess(self, program, {**options, "log_level": log_level}, pipe_size)
         self.processes.append(process)
         return process
 
@@ -199,8 +221,8 @@ class Place:
 
     @contextmanager
     def office(self) -> Iterator[BackgroundScheduler]:
-        """A scheduler of the test's own on the same file, to add jobs and to look them up. It is paused: it runs none, and recovers none."""
-        scheduler = BackgroundScheduler(jobstores={"default": SQLAlchemyJobStore(self.url)})
+        """A scheduler of the test's own on the same store, to add jobs and to look them up. It is paused: it runs none, and recovers none."""
+        scheduler = BackgroundScheduler(jobstores={"default": self.store.open()})
         scheduler.start(paused=True)
         try:
             yield scheduler
@@ -208,8 +230,8 @@ class Place:
             scheduler.shutdown()
 
     def records(self) -> list[Record]:
-        """What the file says of all jobs."""
-        store = SQLAlchemyJobStore(self.url)
+        """What the store says of all jobs."""
+        store = self.store.open()
         store.start(None, "default")
         try:
             return store.read_all()
@@ -236,3 +258,4 @@ class Place:
         for process in self.processes:
             process.close()
         self._lock.close()
+        self.store.clear()

@@ -1,4 +1,4 @@
-"""A program with a scheduler on an SQLite file, as the tests start several: `python -m tests.cluster.program OPTIONS`.
+"""A program with a scheduler on a shared store, as the tests start several: `python -m tests.cluster.program OPTIONS`.
 
 It says on its standard output what happens, and does what it reads on its standard input: `resume`, `leave` (a shutdown that does
 not wait). When its input ends, it shuts down and ends.
@@ -7,6 +7,7 @@ not wait). When its input ends, it shuts down and ends.
 import json
 import logging
 import sys
+from datetime import timedelta
 from typing import Any, Final
 
 from mainspring.events import (
@@ -23,10 +24,12 @@ from mainspring.events import (
     EVENT_SCHEDULER_STARTED,
 )
 from mainspring.executors.pool import ThreadPoolExecutor
-from mainspring.jobstores.sqlalchemy import SQLAlchemyJobStore
 from mainspring.scheduler.background import BackgroundScheduler, BlockingScheduler
 
 from tests.cluster.jobs import say
+from tests.cluster.logbook import note_end
+from tests.cluster.population import EPOCH
+from tests.cluster.stores import SharedStore
 
 CODES: Final = {
     "submitted": EVENT_JOB_SUBMITTED,
@@ -50,8 +53,18 @@ def tell(event: Any) -> None:
     """Say what has happened: the event, the job, and what its run was due at, in microseconds since the epoch."""
     words = [WORDS[event.code], getattr(event, "job_id", "-")]
     if event.code == EVENT_JOB_EXECUTED:
-        words.append(round(event.scheduled_run_time.timestamp() * 1_000_000))
+        words.append(due(event))
     say(*words)
+
+
+def report(folder: str, event: Any) -> None:
+    """Note that a run has ended, in the log outside the store."""
+    note_end(folder, event.job_id, due(event))
+
+
+def due(event: Any) -> int:
+    """When it was due, in microseconds since the epoch."""
+    return (event.scheduled_run_time - EPOCH) // timedelta(microseconds=1)  # type: ignore[no-any-return]
 
 
 def main() -> None:
@@ -59,7 +72,7 @@ def main() -> None:
     logging.basicConfig(level=options["log_level"], format="%(asctime)s %(name)s %(levelname)s %(message)s")
     kind = BlockingScheduler if options["blocking"] else BackgroundScheduler
     scheduler = kind(
-        jobstores={"default": SQLAlchemyJobStore(options["url"], poll_interval=0.2)},
+        jobstores={"default": SharedStore(**options["store"]).open()},
         executors={"default": ThreadPoolExecutor(options["workers"])},
         lease=options["lease"],
         claim_window=options["claim_window"],
@@ -68,6 +81,8 @@ def main() -> None:
     for word in options["hear"]:
         mask |= CODES[word]
     scheduler.add_listener(tell, mask)
+    if folder := options["log_folder"]:
+        scheduler.add_listener(lambda event: report(folder, event), EVENT_JOB_EXECUTED)
     scheduler.start(paused=options["paused"])
     if options["blocking"]:
         return

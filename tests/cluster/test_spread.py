@@ -1,4 +1,4 @@
-"""Two and four scheduler processes on one SQLite file: each due run runs exactly once, and the work is spread."""
+"""Two and four scheduler processes on one store: each due run runs exactly once, and the work is spread."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

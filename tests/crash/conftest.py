@@ -10,7 +10,7 @@ from tests.cluster.processes import Place
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
-    place = Place(tmp_path)
+    place = Place(tmp_path, "sqlite")
     try:
         yield place
     finally:
