@@ -1,7 +1,8 @@
 """Eight processes share one job store: each run takes place once, in one of them.
 
-python eight_workers.py [URL] [WORKERS], for example with postgresql+psycopg://user:password@host/database; without a URL an SQLite file in a temporary
-folder. What stands in the table `eight_workers_jobs` there is removed first.
+python eight_workers.py [URL] [WORKERS], where URL is that of a database (postgresql+psycopg://user:password@host/database, mysql+pymysql://...)
+or of a Redis (redis://host:6379/0); without one, it is an SQLite file in a temporary folder. What stands in the table `eight_workers_jobs`, or under
+the keys `{eight_workers}.*`, is removed first.
 """
 
 import multiprocessing
@@ -25,7 +26,11 @@ ONCE, EVERY, TIMES = 400, 10, 10
 
 
 def store_at(url: str) -> BaseJobStore:
-    # It is looked at five times a second, so that all workers see at once what is added elsewhere.
+    # Looked at five times a second, so that all workers soon see what is added elsewhere: SQLite and MariaDB cannot tell them.
+    if url.startswith("redis"):
+        from mainspring.jobstores.redis import RedisJobStore
+
+        return RedisJobStore(url=url, jobs_key="eight_workers", poll_interval=0.2)
     return SQLAlchemyJobStore(url=url, tablename="eight_workers_jobs", poll_interval=0.2)
 
 
@@ -50,9 +55,9 @@ def worker(url: str, ready: Barrier, stop: Event, told: "Queue[Any]") -> None:
 
 def add_jobs(url: str) -> int:
     """Add jobs, as a web server might that runs none itself. Answers how many runs they will have."""
-    scheduler = BackgroundScheduler(
-        jobstores={"default": store_at(url)}, job_defaults={"misfire_grace_time": None, "coalesce": False}
-    )
+    # However late, each by itself, and though the one before it still goes on.
+    defaults = {"misfire_grace_time": None, "coalesce": False, "max_instances": TIMES}
+    scheduler = BackgroundScheduler(jobstores={"default": store_at(url)}, job_defaults=defaults)
     scheduler.start(paused=True)
     scheduler.remove_all_jobs()
     now = datetime.now(UTC)
