@@ -125,6 +125,19 @@ class InsertingMethods:
 
     def _insert_all(self, engine: Engine, news: Sequence[NewJob], looks: Looks) -> list[Job]:
         """Insert new jobs, one write for each store; what was inserted goes again if another store refuses its part."""
+        fixed = {new.job.id for new in news if not new.replace_existing}
+        for _ in range(EDIT_TRIES):
+            try:
+                return self._insert_or_replace(engine, news, looks)
+            except ConflictingIdError as conflict:
+                # Workers that start together find that a job is not there, and add it: all but the first replace it after all.
+                if conflict.job_id in fixed:
+                    raise
+                last = conflict
+        raise last
+
+    def _insert_or_replace(self, engine: Engine, news: Sequence[NewJob], looks: Looks) -> list[Job]:
+        """One try. ConflictingIdError, with nothing added, also if somebody else has added a job meanwhile which may be replaced."""
         ports = {alias: self._port(engine, alias) for alias in {new.jobstore: None for new in news}}
         fresh: dict[tuple[str, str], NewJob] = {}
         replaced: list[NewJob] = []

@@ -11,6 +11,7 @@ from mainspring.events import (
 from mainspring.jobstores.base import ConflictingIdError
 from mainspring.jobstores.job import Job
 from mainspring.jobstores.memory import MemoryJobStore
+from mainspring.jobstores.record import Plan, Record
 from mainspring.scheduler.virtual import VirtualScheduler
 from mainspring.triggers import AndTrigger, CronTrigger, IntervalTrigger
 
@@ -124,3 +125,43 @@ def test_replacing_with_an_equal_trigger_that_cannot_be_bound_at_this_moment(
     with pytest.raises(ValueError, match="never fires on a whole second"):
         scheduler.add_job(answer, other_one, args=[1], id="x", replace_existing=True)
     assert job_of(scheduler).next_run_time == at(7200)
+
+
+class AddingMeanwhile(MemoryJobStore):
+    """Where another worker adds the same job between the question whether it is there and the answer to it."""
+
+    other: Job | None = None
+
+    def peek(self, job_id: str) -> Record | None:
+        found = super().peek(job_id)
+        if found is None and self.other is not None:
+            other, self.other = self.other, None
+            self.insert([(other, Plan(1, 1))])
+        return found
+
+
+def test_workers_that_start_together_replace_what_one_of_them_adds() -> None:
+    store = AddingMeanwhile()
+    scheduler = virtual(jobstores={"default": store})
+    store.other = scheduler.add_job(nothing, "interval", minutes=1, id="x", args=["other's"])
+    scheduler.remove_job("x")
+    scheduler.add_job(answer, "interval", minutes=1, id="x", args=["mine"], replace_existing=True)
+    scheduler.add_job(nothing, "interval", minutes=1, id="y")
+    with started(scheduler):
+        assert store.other is None  # it was added
+        assert job_of(scheduler).args == ("mine",)
+        assert [job.id for job in scheduler.get_jobs()] == ["x", "y"]
+
+
+def test_a_job_that_may_not_be_replaced_is_still_refused() -> None:
+    store = AddingMeanwhile()
+    scheduler = virtual(jobstores={"default": store})
+    store.other = scheduler.add_job(nothing, "interval", minutes=1, id="x")
+    scheduler.remove_job("x")
+    with started(scheduler), pytest.raises(ConflictingIdError):
+        scheduler.add_jobs(
+            [
+                {"func": nothing, "trigger": "interval", "minutes": 1, "id": "y", "replace_existing": True},
+                {"func": nothing, "trigger": "interval", "minutes": 1, "id": "x"},
+            ]
+        )
