@@ -31,6 +31,9 @@ _WARY: Final = 64
 """After so many claims in which nobody came before, little is claimed without a reservation again."""
 
 
+_NOTHING_HELD: Final[tuple[int, Mapping[str, str]]] = (0, {})
+
+
 class RedisJobStore(SharedJobStore):
     """Jobs on a Redis server (6.2 or later), or Valkey. Any number of schedulers, in any number of processes, may share them. Thread-safe."""
 
@@ -68,6 +71,7 @@ class RedisJobStore(SharedJobStore):
         self._doubts: list[InDoubtError] = []
         self._wary = 0
         self._reserves = True
+        self._held = _NOTHING_HELD
         self._new_writing()
 
     def _new_writing(self) -> None:
@@ -85,6 +89,7 @@ class RedisJobStore(SharedJobStore):
         self._new_writing()
         self._doubts.clear()
         self._in_doubt = []
+        self._held = _NOTHING_HELD
         self._wary = 0
 
     def start(self, scheduler: Any, alias: str) -> None:
@@ -259,11 +264,23 @@ class RedisJobStore(SharedJobStore):
             return answer
 
         lease_until = now + self._lease
+        held_until, held = self._held
+        self._held = _NOTHING_HELD
         claim = ClaimRound(
-            look, now, wanted, choose, owner=self.owner.name, lease_until=lease_until, stamp=stamp
+            look,
+            now,
+            wanted,
+            choose,
+            owner=self.owner.name,
+            lease_until=lease_until,
+            stamp=stamp,
+            # Later, they are found like any others.
+            held=held if held_until - RESERVED_FOR <= now < held_until else {},
         )
         if claim.decide_all():
             self._write_claim(claim, now, wanted)
+        if claim.held:
+            self._held = now + RESERVED_FOR, claim.held
         self._reserves = not claim.passed_over
         return claim.won
 

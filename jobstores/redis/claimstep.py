@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from ..claiming import ClaimBatch
@@ -34,19 +34,23 @@ class ClaimRound(ClaimBatch):
         owner: str,
         lease_until: int | None,
         stamp: str,
+        held: Mapping[str, str],
     ) -> None:
+        """`held`: records that are reserved since the claim before, which could not decide them."""
         super().__init__(now, choose, owner=owner, lease_until=lease_until, stamp=stamp)
         self._look = look
         self._wanted = wanted
-        self._reserved: dict[str, str] = {}
+        self._reserved = dict(held)
         self._read = 0
         self._later: int | None = None
+        self._seen = {*held}
 
     def decide_all(self) -> bool:
         """Look and decide. Whether anything is to be written, reservations to be ended included. `won` says all that there is to say."""
         won = self.begin()
-        aliases = [*self._wanted]
-        sizes = [min(max(self._wanted[alias], 0) + 1, PAGE) for alias in aliases]
+        rooms = self._decide_held()
+        aliases = [*rooms]
+        sizes = [min(max(room, 0) + 1, PAGE) for room in rooms.values()]
         # One more than there is room for tells whether more is due. It is not reserved: it is for somebody else.
         wake_at, reserved, *pages = self._look(
             aliases, [number for size in sizes for number in (0, size, size - 1)]
@@ -56,11 +60,33 @@ class ClaimRound(ClaimBatch):
             aliases, sizes, pages, strict=False
         ):  # no pages at all if nothing is due
             if page:
-                records = self._due(alias, size, page, reserved == b"1")
-                self.decide(records, self._wanted[alias])
+                self.decide(self._due(alias, size, page, reserved == b"1"), rooms[alias])
         if self._later is not None and (won.wake_at is None or self._later < won.wake_at):
             won.wake_at = self._later
-        return bool(won.rows or self._reserved)
+        return bool(won.rows or self.released())
+
+    def _decide_held(self) -> dict[str, int]:
+        """Decide those that were held back for this claim. How much room is left then."""
+        rooms = dict(self._wanted)
+        if self._reserved:
+            pages: dict[str, list[Record]] = {alias: [] for alias in rooms}
+            for job_id, line in self._reserved.items():
+                record = load_record(job_id, line)
+                if record.executor in pages:
+                    pages[record.executor].append(record)
+            for alias, records in pages.items():
+                self.decide(records, rooms[alias])
+            for before, decision, _ in self.won.rows:
+                rooms[before.executor] -= decision.starts or 1
+            for record in self.won.deferred:
+                rooms[record.executor] -= 1
+        return rooms
+
+    @property
+    def held(self) -> dict[str, str]:
+        """What is reserved and comes back deferred: it stays reserved for the claim that follows."""
+        reserved = self._reserved
+        return {record.id: reserved[record.id] for record in self.won.deferred if record.id in reserved}
 
     @property
     def passed_over(self) -> bool:
@@ -69,13 +95,18 @@ class ClaimRound(ClaimBatch):
         return self._read > 2 * taken + FEW
 
     def released(self) -> list[Record]:
-        """What was reserved and is not written."""
-        left = self._reserved.keys() - {before.id for before, _, _ in self.won.rows}
-        return [load_record(job_id, self._reserved[job_id]) for job_id in left]
+        """What was reserved, and is neither written nor held. Of one that somebody has changed since it was held, the newer state."""
+        seen = {before.id: before.stamp for before, _, _ in self.won.rows}
+        seen.update((record.id, record.stamp) for record in self.won.deferred)
+        return [
+            load_record(job_id, line)
+            for job_id, line in self._reserved.items()
+            if not line.startswith(f"{seen.get(job_id, '')}\t")
+        ]
 
     def _due(self, alias: str, size: int, page: bytes, reserved: bool) -> Iterator[Record]:
         """The due records of an executor in the order of the index, page after page."""
-        seen: set[str] = set()
+        seen, read = self._seen, 0
         while True:
             pairs = [*in_pairs(page)]
             if reserved:
@@ -95,9 +126,11 @@ class ClaimRound(ClaimBatch):
             if len(pairs) < size:
                 return
             # Those that are reserved are not found again, and those that are not stand where they stood.
-            skip = 0 if reserved else len(seen)
+            read += len(pairs)
             size = PAGE
-            _, again, *pages = self._look([alias], [skip, size, size - 1 if reserved else 0])
+            _, again, *pages = self._look(
+                [alias], [0 if reserved else read, size, size - 1 if reserved else 0]
+            )
             if not pages:
                 return
             page, reserved = pages[0], reserved and again == b"1"
