@@ -41,6 +41,8 @@ _PASSING: Final = frozenset(
         1050,  # somebody else has just made the table
         1062,  # somebody else has just inserted that id
         1205,  # waited for a lock in vain
+        1412,  # the table is just being made, ...
+        1684,  # ... so that it cannot even be described
         1213,  # a deadlock, of which this was the one to give way; on a Galera cluster: another node has committed first
         3101,  # the same on MySQL's group replication
     }

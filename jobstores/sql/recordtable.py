@@ -87,8 +87,11 @@ class RecordTable:
         return [*map(to_full_record if payload else to_record, session.rows(self._sql.read_all(payload)))]
 
     def stamps(self, session: Session, job_ids: Sequence[str]) -> dict[str, str]:
-        """The stamps of the records of these ids that there are."""
-        return {record.id: record.stamp for record in self.some(session, job_ids)}
+        """The stamps of the records of these ids that there are, when nobody is writing them any more.
+
+        Asked after a COMMIT whose answer got lost, which the server may still be about to do.
+        """
+        return {record.id: record.stamp for record in self.some(session, job_ids, lock=True)}
 
     def due(
         self, session: Session, alias: str, now: int, size: int, *, lock: bool = False
