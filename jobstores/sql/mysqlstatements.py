@@ -98,7 +98,8 @@ class MySQLStatements(Statements):
         return self._table.c.wake_at > sa.literal_column(str(-(2**63)))
 
     def _by_index(self, name: str, select: sa.Select[Any]) -> sa.Select[Any]:
-        return select.with_hint(self._table, f"FORCE INDEX ({self._index_name(name)})")
+        hint = f"FORCE INDEX ({self._index_name(name)})"
+        return select.with_hint(self._table, hint.replace("%", "%%"))  # it may have a %(name)s, of the table
 
     def _index_name(self, name: str) -> Any:
         if name == "id":
