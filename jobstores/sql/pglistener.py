@@ -85,7 +85,7 @@ class Listener:
 
     def _listen(self, wire: Wire) -> None:
         name = self._channel.replace('"', '""')
-        wire.exchange([(f'LISTEN "{name}"', ())])
+        wire.exchange([(f'LISTEN "{name}"', ())], prepare=False)
 
     def _hear(self, connection: psycopg.Connection[Any]) -> None:
         """Pass on what comes, until the connection fails or it is told to stop."""

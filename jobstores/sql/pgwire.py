@@ -31,7 +31,7 @@ class Wire:
 
     def __init__(self, connection: psycopg.Connection[Any], timeout: float) -> None:
         self.connection = connection
-        self._timeout = timeout
+        self.timeout = timeout
         self._pgconn = connection.pgconn
         self._encoding = connection.info.encoding
         self._transformer = Transformer(connection)
@@ -57,7 +57,9 @@ class Wire:
         status = self._pgconn.transaction_status
         return status in (pq.TransactionStatus.INTRANS, pq.TransactionStatus.INERROR)
 
-    def exchange(self, requests: Sequence[tuple[str, Sequence[Any]]]) -> list[pq.abc.PGresult]:
+    def exchange(
+        self, requests: Sequence[tuple[str, Sequence[Any]]], *, prepare: bool = True
+    ) -> list[pq.abc.PGresult]:
         """Run statements, each with its values, in one round trip: their results.
 
         The first that fails is raised, and those behind it are not run. Without a BEGIN among them they are one transaction.
@@ -65,7 +67,7 @@ class Wire:
         """
         pgconn, names = self._pgconn, self._names
         # psycopg's way to say that its user's connection is behind a pooler which knows no prepared statements
-        prepares = self.connection.prepare_threshold is not None
+        prepares = prepare and self.connection.prepare_threshold is not None
         encoding = self._encoding
         new: dict[str, tuple[int, bytes]] = {}
         sent = 0
@@ -135,8 +137,8 @@ class Wire:
 
     def _wait(self, fd: int, *, write: bool = False) -> None:
         """psycopg and libpq would wait for ever for a server that has stopped, or that a cut network has taken away."""
-        if not _is_ready(fd, self._timeout, write=write):
-            raise psycopg.errors.ConnectionTimeout(f"no answer within {self._timeout:g} seconds")
+        if not _is_ready(fd, self.timeout, write=write):
+            raise psycopg.errors.ConnectionTimeout(f"no answer within {self.timeout:g} seconds")
 
 
 def _is_ready(fd: int, timeout: float, *, write: bool = False) -> bool:

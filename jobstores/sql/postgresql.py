@@ -160,6 +160,7 @@ class PostgreSQL(Dialect):
         if wire is None or wire.connection is not driver:
             keep_from_children(driver)
             wire = connection.info[_WIRE] = Wire(driver, self._timeout)
+        wire.timeout = self._timeout  # another store may use the same engine
         if driver.pgconn.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
             driver.rollback()  # begun by a listener of the caller's engine
         return wire
@@ -179,8 +180,8 @@ class PostgreSQL(Dialect):
 
         def connect() -> psycopg.Connection[Any]:
             lent = self._engine.raw_connection()
-            lent.detach()  # it is not the pool's any more
             connection: Any = lent.driver_connection
+            lent.detach()  # it is not the pool's any more
             keep_from_children(connection)
             return connection  # type: ignore[no-any-return]
 
