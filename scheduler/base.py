@@ -293,7 +293,7 @@ class BaseScheduler(PluginMethods, CareMethods):
 
         with self._lock:
             keeper, self._keeper = self._keeper, None
-        if engine.submitting or any(port.tickets for port in engine.ports()):
+        if engine.submitting or engine.looking or any(port.tickets for port in engine.ports()):
             (keeper or Keeper(engine)).see_to_the_rest(close)
             if not wait:
                 self._closed.set()

@@ -71,7 +71,6 @@ class Engine:
         self._ports_lock = Lock()
         self._ports: tuple[Port, ...] = ()
         self._ended = False
-        self._looked_at: Port | None = None
         self._windows: dict[str, ClaimWindow] = {}
         self._silent_executors: set[str] = set()
         # µs UTC until which the loop sleeps; None while it is looking (whoever changes something then has it look again).
@@ -109,22 +108,44 @@ class Engine:
         return self._ports
 
     def begin_look(self, port: Port) -> bool:
-        """The loop looks at a store, which may give it runs that have no ticket yet: until `end_look` it is not let go. False: it was."""
+        """The loop looks at a store, which may give it runs that have no ticket yet: until `end_look` it is not let go.
+
+        False: it was let go, or an answer of it is waited for. Once the engine stops, only what is on its way is gone on with.
+        """
+        if port.look is not None:
+            return not port.look.waits
         with self._ports_lock:
-            there = port in self._ports
-            self._looked_at = port if there else None
-        return there
+            port.looked_at = port in self._ports and not self.stopping
+        return port.looked_at
 
     def end_look(self, port: Port) -> None:
-        """The loop has looked: all that the store gave it has a ticket."""
+        """The loop has looked: all that the store gave it has a ticket. Not so if it waits for an answer still."""
+        if port.look is not None and not port.look.over:
+            return
+        port.look = None
         with self._ports_lock:
-            self._looked_at = None
+            port.looked_at = False
         self._drop_if_left(port)
+        if self.stopping:
+            self._wake()  # a keeper may wait for this
+
+    @property
+    def looking(self) -> bool:
+        """Whether a look is on its way: its claim may have been won."""
+        return any(port.looked_at for port in self._ports)
+
+    def may_hold_up(self, port: Port) -> bool:
+        """Whether others would wait for this store's answers, if the loop did. One that this process owns is not thought to be slow."""
+        return port.look is not None or (port.shared and len(self._ports) > 1)
+
+    def answered(self) -> None:
+        """An answer is there that the loop has not waited for. Any thread."""
+        self.wake_before(0)
 
     def _drop_if_left(self, port: Port) -> None:
         left = port.leaving
         with self._ports_lock:
-            if left is None or port.tickets or port is self._looked_at or port not in self._ports:
+            if left is None or port.tickets or port.looked_at or port not in self._ports:
                 return
             self._ports = tuple(other for other in self._ports if other is not port)
         left(port)
@@ -175,7 +196,8 @@ class Engine:
     def seconds_to_wait(self) -> float:
         """How long nothing is to be done, as far as is known now."""
         if self.stopping:
-            return 0.0
+            # Nothing begins any more, and an answer that is on its way wakes the loop.
+            return self.max_wait if any(port.look and port.look.waits for port in self._ports) else 0.0
         now = self.clock.micros()
         times = [time for port in self._ports if (time := port.next_time(self.may_claim)) is not None]
         until = min([*times, now + int(self.max_wait * 1_000_000)])

@@ -56,8 +56,14 @@ class Keeper:
 
     def see_to_the_rest(self, close: Callable[[], None]) -> None:
         """After a shutdown: extend and finish what still runs, then call `close` and end."""
-        self._engine._wake = self._wakeup.set  # ends of runs now wake the keeper; the loop has ended
-        self._close = close
+        wake_loop, self._close = self._engine._wake, close
+
+        def wake() -> None:
+            if self._engine.looking:
+                wake_loop()  # it has not ended: it was the one that shut down, and waits for the answer of a store
+            self._wakeup.set()
+
+        self._engine._wake = wake  # ends of runs now wake the keeper
         self.start()
         self._wakeup.set()
 
@@ -145,7 +151,8 @@ class Keeper:
 
     def _nothing_is_left(self) -> bool:
         """Whether all is written, or what is left can no longer be written."""
-        # A job that runs inline, or a listener, has shut down in the middle of a batch: its rest is given back.
-        return not self._engine.submitting and not any(
+        # A job that runs inline, or a listener, has shut down in the middle of a batch: its rest is given back. So is what the
+        # loop has been given by other stores at that moment.
+        return not (self._engine.submitting or self._engine.looking) and not any(
             port not in self._given_up and (port.tickets or port.unwritten) for port in self._engine.ports()
         )

@@ -4,8 +4,8 @@ It owns no thread, reads no clock and never blocks. It yields what it needs and 
 
 - `Call(step)`: a step on a store, which may block; the driver runs it where blocking is allowed (at once in a thread; in a worker
   thread under an event loop), sends its result back, or throws what it raised;
-- `Aside(step)`: a step whose answer nobody waits for; the driver runs it where it holds up nobody (in a thread of its own; under virtual
-  time at once), and comes back without it;
+- `Aside(step)`: a step for which nobody waits; the driver runs it where it holds up nobody (in a thread of its own; under virtual time at
+  once), and comes back without an answer. So are asked: a store that has failed, and where there are several, each one that others share;
 - `Wait(seconds)`: nothing to do for so long; the driver comes back then, or sooner if it is woken.
 
 Everything between two yields (submissions, listeners, log) happens on the driver's own thread. Blocking, background and virtual-time
@@ -20,6 +20,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..jobstores.errors import ends_program
+from .look import Look
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -51,14 +52,18 @@ Loop: TypeAlias = Generator[Wait | Call | Aside, Any, None]
 
 
 def run(engine: Engine) -> Loop:
-    """Look at each store that has something due, and wait until the next one has. Ends when the engine is told to stop."""
-    while not engine.stopping:  # this 'while' loop right here is the scheduler
+    """Look at each store that has something due, and wait until the next one has.
+
+    Ends when the engine is told to stop, and all that is on its way by then has come to its end.
+    """
+    while not engine.stopping or engine.looking:  # this 'while' loop right here is the scheduler
         engine.begin_pass()
         for port in engine.ports():
             if not engine.begin_look(port):
                 continue
             try:
-                yield from look_at(engine, port)
+                look = look_beside_others if engine.may_hold_up(port) else look_at
+                yield from look(engine, port)
             except BaseException as exc:
                 if ends_program(exc) or isinstance(exc, GeneratorExit):
                     raise
@@ -67,6 +72,15 @@ def run(engine: Engine) -> Loop:
             finally:
                 engine.end_look(port)
         yield Wait(engine.seconds_to_wait())
+
+
+def look_beside_others(engine: Engine, port: Port) -> Loop:
+    """The same pass as below as far as it goes without waiting: its steps are carried out aside, and who has answered is gone on with."""
+    look = port.look = port.look or Look(look_at(engine, port))
+    while (command := look.advance()) is not None:
+        yield Aside(look.aside(command.step, engine.answered)) if isinstance(command, Call) else command
+        if look.waits:
+            return
 
 
 def look_at(engine: Engine, port: Port) -> Loop:
@@ -86,6 +100,8 @@ def look_at(engine: Engine, port: Port) -> Loop:
         engine.recovered(port, (yield Call(partial(port.recover, now))))
     if not port.must_look(now):
         return
+    if port.must_settle(now):  # runs that have ended during these steps
+        engine.settled(port, (yield Call(port.settle)))
     # Leases count from `now`, and the steps so far may have waited long.
     now, wanted = engine.clock.micros(), engine.wanted(port)
     result = yield Call(partial(port.claim, now, wanted))

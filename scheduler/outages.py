@@ -130,7 +130,7 @@ class Outages:
                 raise
         finally:
             port.attempted = Attempted(error)
-            self._engine.wake_before(0)
+            self._engine.answered()
 
     def heard(self, port: Port) -> None:
         """What has come of the attempt, if it has ended."""

@@ -30,6 +30,7 @@ from .decision import decide, due_times
 
 if TYPE_CHECKING:
     from .engine import Engine
+    from .look import Look
     from .outages import Attempted
     from .window import ClaimWindow
 
@@ -123,6 +124,10 @@ class Port(StoreAccess):
         self._writable_at = 0
         """µs UTC: when this process last knew that the store can be written; 0: it does not know."""
         self.watch = ClockWatch(engine.clock, engine.max_clock_offset)
+        self.looked_at = False
+        """The loop looks at the store."""
+        self.look: Look | None = None
+        """That look, if the loop does not wait for its answers."""
         self.trying = False
         """An attempt is on its way, or has not been heard of yet."""
         self.attempted: Attempted | None = None
@@ -371,6 +376,8 @@ class Port(StoreAccess):
 
     def next_time(self, may_claim: bool) -> int | None:
         """µs UTC: when there is something to do here; None if nothing is known."""
+        if self.look is not None:
+            return None if self.look.waits else 0
         if self.attempted is not None:
             return 0
         times = [] if self.trying or (time := self._try_at()) is None else [time]

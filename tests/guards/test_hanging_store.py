@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 from threading import enumerate as threads
 from typing import Any
 
@@ -14,6 +14,7 @@ from mainspring.events import (
     EVENT_JOB_SUBMITTED,
     EVENT_JOBSTORE_FAILED,
     EVENT_JOBSTORE_RECOVERED,
+    EVENT_SCHEDULER_SHUTDOWN,
     ManualClock,
 )
 from mainspring.jobstores.memory import MemoryJobStore
@@ -53,7 +54,8 @@ class House:
         self.scheduler: BackgroundScheduler
         self.scheduler, self.clock = background(
             jobstores={"default": MemoryJobStore(), **self.stores},
-            job_defaults={"misfire_grace_time": None},
+            # The time jumps here, so that the next run may be due before the end of the last one is written.
+            job_defaults={"misfire_grace_time": None, "max_instances": 3},
             lease=LEASE,
             **options,
         )
@@ -111,6 +113,116 @@ def test_the_others_go_on_and_one_attempt_waits_alone(make: Callable[..., House]
     house.heard.wait(EVENT_JOBSTORE_RECOVERED)
     house.heard.wait(EVENT_JOB_EXECUTED, "one", before + 1)
     assert len(house.heard.of(EVENT_JOBSTORE_FAILED)) == 1
+
+
+@pytest.mark.parametrize("question", ["claim_due", "recover", "give_back", "overdue_executors"])
+def test_the_very_first_question_that_is_not_answered_holds_up_nobody(
+    make: Callable[..., House], question: str
+) -> None:
+    """Or one that is answered late: nobody has found out yet that the store does not answer."""
+    house = make()
+    house.scheduler.start()
+    for alias in ("default", "one", "two"):
+        house.scheduler.add_job("time:time", "interval", minutes=1, id=alias, jobstore=alias)
+    house.server.freeze(question)
+    while not house.server.waiting:
+        house.pass_the_time()
+    before = {alias: len(house.heard.of(EVENT_JOB_EXECUTED, alias)) for alias in ("default", "one", "two")}
+    for more in range(1, 11):
+        house.clock.advance(MINUTE)
+        for alias in ("default", "two"):
+            house.heard.wait(EVENT_JOB_EXECUTED, alias, before[alias] + more)
+        assert house.server.waiting == 1
+    house.server.come_back()
+    house.heard.wait(EVENT_JOB_EXECUTED, "one", before["one"] + 1)
+    assert not house.heard.of(EVENT_JOBSTORE_FAILED)
+
+
+def test_what_a_late_answer_has_won_is_run_though_the_scheduler_shuts_down_meanwhile(
+    make: Callable[..., House],
+) -> None:
+    """Its claim is written: the shutdown waits for the answer, and for the run."""
+    house = make()
+    held, answer = Event(), Event()
+    claim = house.stores["one"].claim_due
+
+    def claim_due(*args: Any, **kwargs: Any) -> Any:
+        result = claim(*args, **kwargs)
+        if result.claims:
+            held.set()
+            assert answer.wait(TIMEOUT)
+        return result
+
+    house.stores["one"].claim_due = claim_due  # type: ignore[method-assign]
+    house.scheduler.start()
+    house.scheduler.add_job("time:time", id="x", jobstore="one")
+    assert held.wait(TIMEOUT)
+    shutdown = Thread(target=house.scheduler.shutdown, daemon=True)
+    shutdown.start()
+    loop = house.scheduler._thread
+    assert loop is not None
+    while house.scheduler.running:
+        pass
+    assert loop.is_alive()
+    answer.set()
+    shutdown.join(TIMEOUT)
+    assert not shutdown.is_alive()
+    house.heard.wait(EVENT_JOB_EXECUTED, "x")
+    with started(house.scheduler):
+        assert house.scheduler.get_jobs("one") == []
+
+
+def test_a_listener_of_one_store_shuts_down_while_the_answer_of_another_is_on_its_way(
+    make: Callable[..., House],
+) -> None:
+    """In the loop's own thread, so that the shutdown cannot wait for the loop: what the other claim has won goes back."""
+    house = make()
+    held, answer = Event(), Event()
+    claim = house.stores["one"].claim_due
+
+    def claim_due(*args: Any, **kwargs: Any) -> Any:
+        result = claim(*args, **kwargs)
+        if result.claims and not held.is_set():
+            held.set()
+            assert answer.wait(TIMEOUT)
+        return result
+
+    def shut_down(event: Any) -> None:
+        if event.job_id == "default" and not answer.is_set():
+            house.scheduler.shutdown()
+            answer.set()
+
+    house.stores["one"].claim_due = claim_due  # type: ignore[method-assign]
+    house.scheduler.add_listener(shut_down, EVENT_JOB_SUBMITTED)
+    house.scheduler.start()
+    house.scheduler.add_job("time:time", id="x", jobstore="one")
+    assert held.wait(TIMEOUT)
+    house.scheduler.add_job("time:time", id="default")
+    house.heard.wait(EVENT_SCHEDULER_SHUTDOWN)
+    join_the_keepers()
+    assert not house.heard.of(EVENT_JOB_SUBMITTED, "x")
+    assert house.stores["one"].closed.is_set()
+    with started(house.scheduler):
+        house.heard.wait(EVENT_JOB_EXECUTED, "x")
+        house.heard.wait(EVENT_JOB_EXECUTED, "default")
+
+
+def test_removed_while_its_answer_is_on_its_way(make: Callable[..., House]) -> None:
+    """What the claim has won is run, and then the store is closed."""
+    house = make()
+    house.scheduler.start()
+    house.scheduler.add_job("time:time", "interval", minutes=1, id="x", jobstore="one")
+    house.server.freeze("claim_due")
+    house.clock.advance(MINUTE)
+    house.server.wait_for_question("claim_due")
+    house.scheduler.remove_jobstore("one")
+    assert not house.stores["one"].closed.is_set()
+    house.server.come_back()
+    house.heard.wait(EVENT_JOB_EXECUTED, "x")
+    while not house.stores["one"].closed.is_set():
+        house.pass_the_time()
+    house.scheduler.add_job("time:time", id="y")
+    house.heard.wait(EVENT_JOB_EXECUTED, "y")
 
 
 def test_an_attempt_that_fails_in_the_end_is_followed_by_the_next(make: Callable[..., House]) -> None:
