@@ -72,15 +72,14 @@ class RedisJobStore(SharedJobStore):
         self._wary = 0
         self._reserves = True
         self._held = _NOTHING_HELD
+        self.claim_attempts = 0
+        """How many records claims have compared, and written if they were as they had been read."""
+        self.claims_lost = 0
+        """How many of those were not, since somebody else was faster."""
         self._new_writing()
 
     def _new_writing(self) -> None:
         self._writing = Writing(self._link, self._keys, self.owner.boot)
-
-    @property
-    def compared(self) -> tuple[int, int]:
-        """How many records this store has compared to write them, since it was given its owner, and for how many somebody else came before."""
-        return self._writing.sent, self._writing.lost
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
@@ -294,6 +293,8 @@ class RedisJobStore(SharedJobStore):
             self._doubts.append(doubt)
             raise
         won.wake_at = written.wake_at
+        self.claim_attempts += len(changes)
+        self.claims_lost += len(written.lost)
         self._wary = max(0, self._wary - 1)
         if written.lost:
             # Somebody else was faster, and what is left is looked at again.

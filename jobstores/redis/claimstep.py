@@ -40,6 +40,7 @@ class ClaimRound(ClaimBatch):
         super().__init__(now, choose, owner=owner, lease_until=lease_until, stamp=stamp)
         self._look = look
         self._wanted = wanted
+        self._held = held
         self._reserved = dict(held)
         self._read = 0
         self._later: int | None = None
@@ -84,9 +85,16 @@ class ClaimRound(ClaimBatch):
 
     @property
     def held(self) -> dict[str, str]:
-        """What is reserved and comes back deferred: it stays reserved for the claim that follows."""
-        reserved = self._reserved
-        return {record.id: reserved[record.id] for record in self.won.deferred if record.id in reserved}
+        """What is reserved and comes back deferred: it stays reserved for the claim that follows.
+
+        Once: if it is deferred again, somebody may have changed it, and it has to be read anew.
+        """
+        reserved, before = self._reserved, self._held
+        return {
+            record.id: reserved[record.id]
+            for record in self.won.deferred
+            if record.id in reserved and reserved[record.id] is not before.get(record.id)
+        }
 
     @property
     def passed_over(self) -> bool:
@@ -96,12 +104,12 @@ class ClaimRound(ClaimBatch):
 
     def released(self) -> list[Record]:
         """What was reserved, and is neither written nor held. Of one that somebody has changed since it was held, the newer state."""
-        seen = {before.id: before.stamp for before, _, _ in self.won.rows}
-        seen.update((record.id, record.stamp) for record in self.won.deferred)
+        written = {before.id: before.stamp for before, _, _ in self.won.rows}
+        held = self.held
         return [
             load_record(job_id, line)
             for job_id, line in self._reserved.items()
-            if not line.startswith(f"{seen.get(job_id, '')}\t")
+            if job_id not in held and not line.startswith(f"{written.get(job_id, '')}\t")
         ]
 
     def _due(self, alias: str, size: int, page: bytes, reserved: bool) -> Iterator[Record]:

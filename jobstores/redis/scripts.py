@@ -163,7 +163,7 @@ for number, text in ipairs(current) do
   local seen = changes[number][1]
   local same
   if text then
-    same = seen ~= '' and string.sub(text, 1, #seen + 1) == seen .. '\\t'
+    same = seen ~= '' and (string.sub(text, 1, #seen + 1) == seen .. '\\t' or text == seen)
   else
     same = seen == ''
   end

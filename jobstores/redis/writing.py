@@ -38,7 +38,7 @@ class Written:
     """If nothing was written, since it was to be all or none: the records that are not as they were read, as they are."""
 
 
-class InDoubtError(UncertainWriteError):
+class InDoubtError(UncertainWriteError, StoreUnreachableError):
     """It could not be found out whether a write was done; `settle()` of `Writing` may find out later."""
 
     def __init__(self, message: str, marker: str, name: str) -> None:
@@ -58,10 +58,6 @@ class Writing:
         self._slots = itertools.count(1)
         # Each write that is under way has a marker to itself; appending to a list and popping from it are one step each.
         self._free: list[str] = []
-        self.sent = 0
-        """How many records were compared and, if they were as they had been read, written."""
-        self.lost = 0
-        """How many of those were not."""
 
     def commit(
         self,
@@ -88,11 +84,9 @@ class Writing:
         state, lines, wake_at = reply
         if state == b"version":
             raise JobStoreError(newer_layout(self._link, to_text(lines)))
-        self.sent += len(changes)
         if state == b"taken":
             return Written(False, in_the_way=_in_the_way(lines))
         lost = frozenset(map(unescaped, to_text(lines).split("\n"))) if lines else frozenset()
-        self.lost += len(lost)
         return Written(True, lost, to_time(wake_at))
 
     def _marker(self) -> str:
