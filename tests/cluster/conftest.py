@@ -5,16 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests import servers
 from tests.cluster.processes import Place
-from tests.cluster.stores import KINDS
+from tests.cluster.stores import KINDS, SERVERS
 from tests.servers.asking import own_server, shared_server
-
-SERVERS: dict[str, type[servers.Server]] = {
-    "postgresql": servers.PostgreSQL,
-    "mariadb": servers.MariaDB,
-    "redis": servers.Redis,
-}
 
 
 @pytest.fixture(params=KINDS)

@@ -8,7 +8,7 @@ from threading import Event
 from tests.cluster.logbook import note_run
 
 WORK = 0.05  # seconds
-TRACED = 0.1
+TRACED = 0.05
 
 
 def say(*words: object) -> None:

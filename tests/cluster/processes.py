@@ -137,7 +137,9 @@ def wait_until(
     listening = list(processes)
     while not condition():
         ready, _, _ = select.select(listening, [], [], max(0.0, deadline - monotonic()))
-        assert ready, f"waited for {what}, and heard {[process.said[-20:] for process in processes]}"
+        assert ready, (
+            f"waited for {what}, and heard {[(process.said[-20:], process.log()[-3_000:]) for process in processes]}"
+        )
         for process in ready:
             if not process.listen():
                 assert ends, f"waited for {what}, and a process ended: {process.log()[-5_000:]}"

@@ -1,9 +1,9 @@
 """Four schedulers and an editor on one store, things that happen to them, and whether every run that was due took place."""
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic
 
@@ -48,8 +48,8 @@ class Result:
     """That the editor has made."""
     lateness: float
     """Seconds: that of the latest run."""
-    processes: dict[int, int] = field(default_factory=dict)
-    """How many runs each has begun."""
+    least_share: float
+    """What the process has run that was neither killed nor frozen and ran least, as a part of its fair share."""
 
 
 class Cluster:
@@ -61,6 +61,8 @@ class Cluster:
         self._folder = str(place.folder)
         self._working: list[SchedulerProcess] = []
         self._frozen: SchedulerProcess | None = None
+        self._hurt: set[int] = set()
+        """The processes that were killed or frozen."""
 
     def run(self) -> Result:
         """All of it."""
@@ -81,7 +83,7 @@ class Cluster:
 
     def _start(self) -> None:
         process = self._place.start(
-            HEARD, workers=WORKERS, lease=self._scenario.lease, log_folder=self._folder
+            HEARD, workers=WORKERS, claim_window=1_000, lease=self._scenario.lease, log_folder=self._folder
         )
         self._working.append(process)
 
@@ -145,12 +147,15 @@ class Cluster:
 
     def _kill(self) -> None:
         """One dies, and another one takes its place."""
-        self._working.pop(0).kill()
+        killed = self._working.pop(0)
+        self._hurt.add(killed.pid)
+        killed.kill()
         self._start()
 
     def _freeze(self) -> None:
         """With SQLite, one that is stopped in the middle of a write would stop all others: its lock is the only one."""
         self._frozen = self._working[-1]
+        self._hurt.add(self._frozen.pid)
         if self._place.store.kind == "sqlite":
             self._frozen.freeze()
         else:
@@ -192,11 +197,16 @@ class Cluster:
             at_most_once=scenario.recovery == "skip",
             all_reported="kill" not in scenario.faults,
         )
-        ran: dict[int, int] = defaultdict(int)
-        for line in lines:
-            ran[line.pid] += 1
-        late = max((report.time - report.due for report in reports), default=0)
-        return Result(verdict, int(self._editor.said[-1][1]), late / SECOND, dict(ran))
+        ran = Counter(line.pid for line in lines)
+        whole = [
+            process.pid for process in self._place.processes[:PROCESSES] if process.pid not in self._hurt
+        ]
+        return Result(
+            verdict,
+            calls=int(self._editor.said[-1][1]),
+            lateness=max((report.time - report.due for report in reports), default=0) / SECOND,
+            least_share=min(ran[pid] for pid in whole) * PROCESSES / len(lines),
+        )
 
     def _lost(self) -> dict[str, list[int]]:
         lost: dict[str, list[int]] = defaultdict(list)

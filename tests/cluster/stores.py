@@ -9,7 +9,10 @@ from typing import Any
 import sqlalchemy as sa
 from mainspring.jobstores.recordstore import RecordJobStore
 
-KINDS = ("sqlite", "postgresql", "redis")
+from tests.servers import MariaDB, PostgreSQL, Redis, Server
+
+SERVERS: dict[str, type[Server]] = {"postgresql": PostgreSQL, "mariadb": MariaDB, "redis": Redis}
+KINDS = ("sqlite", *SERVERS)
 TIMEOUT = 60.0  # seconds
 POLL_INTERVAL = 0.2  # seconds
 
