@@ -51,8 +51,8 @@ CHECK_EXECUTORS_EVERY: Final = 10_000_000
 RECOVER_EVERY: Final = 2_000_000
 """µs between two searches for runs whose owner is gone: longer than a keeper needs to extend its leases when a store can be written again."""
 
-RECOVER_WITHIN: Final = 10_000_000
-"""µs from one such search to the next at the latest, also where a store is looked at more seldom."""
+RECOVER_ALONE: Final = 7_000_000
+"""µs that such a search waits for a look at the store; then it is made without one, at the next time at which the loop wakes up."""
 
 NOBODY: Final = RunKey("", 0, 0, "")
 """No run at all: to give it back asks of a store what each write asks, and changes nothing."""
@@ -369,10 +369,9 @@ class Port(StoreAccess):
         """Whether it is time to search for runs whose owner is gone; with `alone`, whether that cannot wait for the next look."""
         if not self.shared or self.silent or self.leaving is not None or self.watch.too_far:
             return False
-        return now >= (self._recover_by() if alone else self.recover_at)
-
-    def _recover_by(self) -> int:
-        return self.recover_at + (RECOVER_WITHIN - RECOVER_EVERY if self.engine.polls else NEVER)
+        if alone:
+            return self.engine.polls and now >= self.recover_at + RECOVER_ALONE
+        return now >= self.recover_at
 
     def next_time(self, may_claim: bool) -> int | None:
         """µs UTC: when there is something to do here; None if nothing is known."""
@@ -385,8 +384,6 @@ class Port(StoreAccess):
             return min(times, default=None)
         if may_claim and self.leaving is None:
             times.append(self._look_at())
-            if self.shared and not self.watch.too_far:
-                times.append(self._recover_by())
         if self.unwritten:
             times.append(self._settle_at or 0)
         return min(times, default=None)

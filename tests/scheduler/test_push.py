@@ -1,6 +1,7 @@
 """A store that is told by its server what is due: the loop looks at once, though it polls once an hour."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from threading import Event
@@ -9,7 +10,9 @@ from typing import Any
 import pytest
 from mainspring.events import EVENT_JOB_EXECUTED, Clock, SystemClock
 from mainspring.jobstores.base import BaseJobStore
-from mainspring.jobstores.record import ClaimResult
+from mainspring.jobstores.owner import Owner
+from mainspring.jobstores.record import ClaimResult, Run
+from mainspring.jobstores.transitions import seal
 from mainspring.scheduler.background import BackgroundScheduler
 from mainspring.scheduler.engine import MAX_WAIT, Engine
 from mainspring.scheduler.virtual import VirtualScheduler
@@ -17,9 +20,10 @@ from mainspring.triggers.instants import to_micros
 
 from tests.guards.distant import DistantJobStore
 from tests.guards.faults import STORES
-from tests.scheduler.watching import START, TIMEOUT, Heard, nothing, started
+from tests.scheduler.watching import START, TIMEOUT, Heard, at, nothing, started
 
 HOUR = 3600.0
+NOW = to_micros(START)
 
 
 class Looked(DistantJobStore):
@@ -101,6 +105,33 @@ def test_without_a_push_nobody_looks_and_lost_runs_are_searched_for_all_the_same
         assert not heard.of(EVENT_JOB_EXECUTED)
         scheduler.advance(timedelta(minutes=9))
         assert heard.seconds("x") == [60]
+
+
+def test_what_such_a_search_finds_is_run_at_once(tmp_path: Path) -> None:
+    """A run of somebody who is not heard of any more, in a store at which nobody looks for an hour."""
+    store = Looked(tmp_path)
+    scheduler = Polling(start=START, jobstores={"default": store}, job_defaults={"misfire_grace_time": None})
+    heard = Heard(scheduler)
+    with started(scheduler):
+        scheduler.clock.unsubscribe(scheduler.wakeup)
+        scheduler.add_job("time:time", id="x", recovery="rerun", next_run_time=at(24 * HOUR))
+        other = Owner()
+        run = Run(
+            7,
+            "schedule",
+            (NOW,),
+            NOW,
+            "claimed",
+            owner=other.name,
+            lease_until=NOW + 60_000_000,
+            claimed_at=NOW,
+            recovery="rerun",
+        )
+        scheduler.advance(timedelta(seconds=1))
+        store.write("x", lambda found: seal(replace(found, runs=(run,)), "s"))
+        scheduler.advance(timedelta(minutes=2))
+        (event,) = heard.of(EVENT_JOB_EXECUTED, "x")
+        assert timedelta(seconds=65) <= event.late <= timedelta(seconds=85)
 
 
 @pytest.mark.parametrize("kind", STORES)
