@@ -32,8 +32,6 @@ from mainspring.events import (
 )
 from mainspring.jobstores.base import BaseJobStore, ConflictingIdError, JobLookupError
 from mainspring.jobstores.job import Job
-from mainspring.jobstores.memory import MemoryJobStore
-from mainspring.jobstores.sqlalchemy import SQLAlchemyJobStore
 from mainspring.scheduler.virtual import VirtualScheduler
 
 from tests.model import held
@@ -176,10 +174,12 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     shared: ClassVar[bool]
 
-    @staticmethod
     @abstractmethod
-    def make_store(folder: Path) -> BaseJobStore:
-        """The store that is tested, in an empty folder if it wants one."""
+    def make_store(self) -> BaseJobStore:
+        """The store that is tested, empty. What it keeps in files goes into `self.folder`."""
+
+    def forget_store(self) -> None:
+        """Delete what the store has left elsewhere."""
 
     steps: ClassVar[int] = 0
     """How many steps were made, over all runs."""
@@ -198,7 +198,7 @@ class SchedulerMachine(RuleBasedStateMachine):
             clock=self.clock,
             timezone=UTC,
             executors={"held": self.executor},
-            jobstores={"default": type(self).make_store(self.folder)},
+            jobstores={"default": self.make_store()},
             random=Random(0),
             # Longer than any run of the machine: the keeper's thread, which works in real time, has nothing to do.
             lease=10 * 365 * 24 * 3600,
@@ -415,6 +415,7 @@ class SchedulerMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         if self.scheduler.running:
             self.scheduler.shutdown(wait=False)
+        self.forget_store()
         shutil.rmtree(self.folder)
 
 
@@ -453,23 +454,3 @@ def readable(value: Any) -> str:
         shown = [readable(part) for part in (value if len(value) <= 6 else (value[0], value[-1]))]
         return f"({', '.join(shown)}{f' of {len(value)}' if len(value) > 6 else ''})"
     return f"{moment(value):%d/%H:%M:%S.%f}" if isinstance(value, int) and value > SECOND else str(value)
-
-
-class MemoryMachine(SchedulerMachine):
-    """Over the memory store."""
-
-    shared = False
-
-    @staticmethod
-    def make_store(folder: Path) -> BaseJobStore:
-        return MemoryJobStore()
-
-
-class SQLiteMachine(SchedulerMachine):
-    """Over a file; without waiting for the disk, which is not what is tested."""
-
-    shared = True
-
-    @staticmethod
-    def make_store(folder: Path) -> BaseJobStore:
-        return SQLAlchemyJobStore(url=f"sqlite:///{folder / 'jobs.sqlite'}", synchronous="NORMAL")

@@ -1,4 +1,4 @@
-"""The engine in virtual time against a plain model of a scheduler: 10,000 random operations, over memory and SQLite.
+"""The engine in virtual time against a plain model of a scheduler: 10,000 random operations, over each kind of store.
 
 The same steps in every run. Others: `MODEL_SEED=7 python -m pytest tests/model`; more: `MODEL_STEPS=200000`. What fails is shrunk to the
 fewest steps, and printed as a program.
@@ -13,7 +13,15 @@ from hypothesis import HealthCheck, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 from mainspring.scheduler import decision
 
-from tests.model.machine import MemoryMachine, SchedulerMachine, SQLiteMachine
+from tests.model.machine import SchedulerMachine
+from tests.model.machines import (
+    MariaDBMachine,
+    MemoryMachine,
+    PostgreSQLMachine,
+    RedisMachine,
+    ServerMachine,
+    SQLiteMachine,
+)
 from tests.model.plain_scheduler import BACKLOG
 
 SEED = int(os.environ.get("MODEL_SEED", "0"))
@@ -36,8 +44,24 @@ def quiet() -> Iterator[None]:
     logger.setLevel(level)
 
 
-@pytest.mark.parametrize(("machine", "share"), [(MemoryMachine, 0.7), (SQLiteMachine, 0.3)])
+@pytest.mark.parametrize(("machine", "share"), [(MemoryMachine, 0.5), (SQLiteMachine, 0.2)])
 def test_the_engine_does_what_the_model_predicts(machine: type[SchedulerMachine], share: float) -> None:
+    walk(machine, share)
+
+
+@pytest.mark.parametrize(
+    ("machine", "server"),
+    [(PostgreSQLMachine, "postgresql"), (MariaDBMachine, "mariadb"), (RedisMachine, "redis_server")],
+)
+def test_the_engine_does_so_on_servers(
+    machine: type[ServerMachine], server: str, request: pytest.FixtureRequest
+) -> None:
+    machine.url = request.getfixturevalue(server).url
+    walk(machine, 0.1)
+
+
+def walk(machine: type[SchedulerMachine], share: float) -> None:
+    """Make this share of the steps on one kind of store."""
     print(f"seed {SEED}; MODEL_SEED=1, 2, 3 ... make other steps, MODEL_STEPS more of them")
     machine.steps = 0
     rounds = 0
