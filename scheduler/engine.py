@@ -170,8 +170,11 @@ class Engine:
         self.wake_before(at)
 
     def pushed(self, port: Port, at: int) -> None:
-        """A store was told by its server that something is due at a time (0: now). Any thread, at any time: behind the end it is nothing."""
-        if not self.stopping and port.leaving is None:
+        """A store was told by its server that something is due at a time (0: now). Any thread, at any time: behind the end it is nothing.
+
+        In virtual time, in which nobody else works, it is nothing either: it would come at one moment or at another.
+        """
+        if self.polls and not self.stopping and port.leaving is None:
             self.look_again(port, at)
 
     def wake_before(self, at: int) -> None:

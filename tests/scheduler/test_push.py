@@ -20,7 +20,7 @@ from mainspring.triggers.instants import to_micros
 
 from tests.guards.distant import DistantJobStore
 from tests.guards.faults import STORES
-from tests.scheduler.watching import START, TIMEOUT, Heard, at, nothing, started
+from tests.scheduler.watching import START, TIMEOUT, Heard, at, nothing, started, virtual
 
 HOUR = 3600.0
 NOW = to_micros(START)
@@ -168,6 +168,19 @@ def count_the_wakeups(scheduler: BackgroundScheduler, woken: list[int]) -> None:
         ask(port, at)
 
     engine.look_again = look_again  # type: ignore[method-assign]
+
+
+def test_in_virtual_time_a_push_is_nothing(tmp_path: Path) -> None:
+    """Else a test would depend on how fast its server is: whatever this process has written, it knows."""
+    store = Looked(tmp_path)
+    with started(virtual(jobstores={"default": store})) as scheduler:
+        scheduler.clock.unsubscribe(scheduler.wakeup)
+        scheduler.add_job("time:time", "interval", hours=1)
+        scheduler.advance(timedelta(seconds=1))
+        looks = store.looks
+        store.on_push(0)
+        scheduler.advance(timedelta(seconds=1))
+        assert store.looks == looks
 
 
 def test_a_store_that_knows_nothing_of_pushes_gets_the_attribute_all_the_same(tmp_path: Path) -> None:
