@@ -1,5 +1,6 @@
 """What the tests start, kill, freeze and listen to: scheduler processes on one store, and a scheduler of the test's own to look in."""
 
+import ctypes
 import fcntl
 import json
 import os
@@ -25,6 +26,8 @@ ROOT = Path(__file__).parents[2]
 TIMEOUT = 60.0  # seconds: what has not happened by then does not happen, on a busy machine either
 SMALL_PIPE = 4_096
 """Bytes: with such a pipe, a process that says something at each line is at most 64 of them ahead of the test."""
+PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
 
 
 class SchedulerProcess:
@@ -44,6 +47,7 @@ class SchedulerProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
+            preexec_fn=_die_with_the_tests,
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -127,6 +131,11 @@ class SchedulerProcess:
             file.close()
         with suppress(BrokenPipeError):  # what it was told last, it has not read
             self._input.close()
+
+
+def _die_with_the_tests() -> None:
+    """The process ends when its input does; but one that is frozen would stay for ever if the tests were killed meanwhile."""
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def wait_until(

@@ -7,6 +7,7 @@ import pytest
 
 from tests.cluster.jobs import work
 from tests.cluster.processes import Place, wait_until
+from tests.cluster.stores import KINDS
 
 ONE_OFFS = 3_000
 INTERVALS = 20
@@ -38,7 +39,9 @@ def add_intervals(place: Place) -> dict[str, list[int]]:
     return dict.fromkeys(ids, instants)
 
 
-@pytest.mark.parametrize("number", [2, 4])
+@pytest.mark.parametrize(
+    ("place", "number"), [("sqlite", 2), *((kind, 4) for kind in KINDS)], indirect=["place"]
+)
 def test_each_due_run_runs_exactly_once_and_the_work_is_spread(place: Place, number: int) -> None:
     hear = ["started", "executed", "missed", "skipped", "error", "removed", "lost", "parked"]
     processes = [place.start(hear, claim_window=1_000, paused=True) for _ in range(number)]
