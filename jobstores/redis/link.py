@@ -11,6 +11,7 @@ import redis
 from redis.client import NEVER_DECODE
 from redis.cluster import RedisCluster
 from redis.exceptions import (
+    AskError,
     AuthenticationError,
     AuthorizationError,
     ClusterDownError,
@@ -179,6 +180,10 @@ class Link:
     def _translated(self, error: RedisError) -> JobStoreError:
         """What a store raises for an error of the driver's."""
         text = str(error)
+        if isinstance(error, AskError) and self._cluster is None:
+            return JobStoreError(
+                f"{self}: the server is a node of a Redis Cluster: give client=RedisCluster(...)"
+            )
         if isinstance(error, redis.ConnectionError | redis.TimeoutError | ClusterDownError):
             for_now = not _is_refusal(error) and "CERTIFICATE_VERIFY_FAILED" not in text
         else:

@@ -14,7 +14,8 @@ Loss = Literal["request", "reply", "both"]
 class Proxy:
     """Passes on whole connections; each loss ends the one that it happens on."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, path: str = "") -> None:
+        """To this port, from a free port, or from the unix socket of that path."""
         self._server = port
         self._lock = Lock()
         self._losses: list[tuple[bytes, Loss]] = []
@@ -22,8 +23,11 @@ class Proxy:
         self.asked: list[bytes] = []
         """The requests that were passed on."""
         self.open = True
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
+        if path:
+            self._listener = socket.create_server(path, family=socket.AF_UNIX)
+        else:
+            self._listener = socket.create_server(("127.0.0.1", 0))
+            self.port: int = self._listener.getsockname()[1]
         self._ends: list[socket.socket] = []
         Thread(target=self._accept, daemon=True).start()
 
@@ -58,7 +62,12 @@ class Proxy:
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        for end in self._ends:
+        self.cut()
+
+    def cut(self) -> None:
+        """End all connections."""
+        ends, self._ends = self._ends, []
+        for end in ends:
             _end(end)
 
     def _accept(self) -> None:
