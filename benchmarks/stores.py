@@ -124,10 +124,10 @@ def several(case: Case, backend: Backend, size: int, rounds: int) -> None:
     compare(case, backend, size, (RUNS,), four, one)
     note(theirs, filled(THEIRS, "processes", "fill-due", backend, size // 10, 4))
     for metric, limit in {"doubles": 0, "missing": 0, "lost_percent": 5, "least_share": None}.items():
-        if four:
+        if four and metric in four[0]:
             mine = [values[metric] for values in four]
             aim = "" if limit is None else verdict(max(mine), limit, "≤")
-            other = spread([values[metric] for values in theirs]) if theirs else "–"
+            other = spread([values[metric] for values in theirs]) if theirs and metric in theirs[0] else "–"
             row(f"{case.name} (theirs: {size // 10:,})", backend, size, metric, spread(mine), other, "", aim)
 
 
@@ -290,7 +290,8 @@ def backends(kinds: Sequence[str]) -> Iterator[list[Backend]]:
                         continue
                     running.append(server := classes[kind]())
                     server.start()
-                    found.append(Backend(kind, server.url))
+                    found.append(backend := Backend(kind, server.url))
+                    backend.prepare()
                 except (ImportError, servers.MissingProgramError) as missing:
                     print(f"{kind} is left out: {missing}")
             yield found

@@ -150,7 +150,7 @@ def processes(library: Library, backend: Backend, size: int, workers: int = 4) -
         if now - last > STALLED:
             break
         time.sleep(0.002)
-    elapsed = (time.perf_counter() if now_done(runs, size) else last) - begin
+    elapsed = (time.perf_counter() if all(counted(runs, size)) else last) - begin
     time.sleep(0.5)  # a second run of something, if there is one, is counted too
     stop.set()
     alive = [child for child in children if child.is_alive()]
@@ -158,12 +158,12 @@ def processes(library: Library, backend: Backend, size: int, workers: int = 4) -
     for child in children:
         child.join(10)
     counts = counted(runs, size)
-    attempts, lost = sum(note["attempts"] for note in noted), sum(note["lost"] for note in noted)
-    return {
+    attempts, lost = (sum(numbers) for numbers in zip(*noted, strict=True))
+    result = {"lost_percent": 100 * lost / attempts} if attempts else {}
+    return result | {
         "runs_per_second": sum(map(bool, counts)) / elapsed,
         "doubles": sum(counts) - sum(map(bool, counts)),
         "missing": size - sum(map(bool, counts)),
-        "lost_percent": 100 * lost / attempts if attempts else 0.0,
         "least_share": min(executed) * workers / size,
     }
 
@@ -174,10 +174,6 @@ def counted(runs: Any, size: int) -> list[int]:
         sum(column)
         for column in zip(*(runs[begin : begin + size] for begin in range(0, len(runs), size)), strict=True)
     ]
-
-
-def now_done(runs: Any, size: int) -> bool:
-    return all(counted(runs, size))
 
 
 def worker(
@@ -209,7 +205,8 @@ def worker(
     while not stop.wait(0.001):
         if library.ours:
             written[number] = store.finished
-    reports.put({"attempts": getattr(store, "attempts", 0), "lost": getattr(store, "lost", 0)})
+    # Where claims lock what they read, no comparison is lost, and there is nothing to count.
+    reports.put((getattr(store, "claim_attempts", 0), getattr(store, "claims_lost", 0)))
     scheduler.shutdown()
 
 
