@@ -16,7 +16,7 @@ from ..recordstore import Applied, Choice, Won
 from ..serialization.references import resolve_reference
 from ..sharedstore import PAGE, SharedJobStore
 from .claimstep import FEW, RESERVED_FOR, ClaimRound
-from .codec import escaped, in_pairs, load_record, runs_of, to_text, unescaped
+from .codec import escaped, in_pairs, in_pieces, load_record, runs_of, to_text, unescaped
 from .connecting import client_from
 from .durability import warnings_about
 from .keys import Keys
@@ -31,7 +31,7 @@ _WARY: Final = 64
 """After so many claims in which nobody came before, little is claimed without a reservation again."""
 
 
-_NOTHING_HELD: Final[tuple[int, Mapping[str, str]]] = (0, {})
+_NOTHING_HELD: Final[tuple[int, Mapping[str, Record]]] = (0, {})
 
 
 class RedisJobStore(SharedJobStore):
@@ -145,11 +145,12 @@ class RedisJobStore(SharedJobStore):
         for start in range(0, len(job_ids), PAGE):
             page = job_ids[start : start + PAGE]
             keys = [self._keys.records, self._keys.payloads]
-            found = self._link.run(READ, keys, "1" if payload else "", *map(escaped, page))
-            lines, bodies = (found[::2], found[1::2]) if payload else (found, [None] * len(page))
+            lines, *bodies = self._link.run(READ, keys, "1" if payload else "", *map(escaped, page))
             records += [
-                load_record(job_id, to_text(line), body)
-                for job_id, line, body in zip(page, lines, bodies, strict=True)
+                load_record(job_id, line, body)
+                for job_id, line, body in zip(
+                    page, to_text(lines).split("\n"), in_pieces(bodies), strict=False
+                )
                 if line
             ]
         return records
@@ -162,8 +163,8 @@ class RedisJobStore(SharedJobStore):
             cursor, lines, *bodies = self._link.run(
                 READ_PAGE, [self._keys.records, self._keys.payloads], cursor, PAGE, "1" if payload else ""
             )
-            for place, (job_id, line) in enumerate(in_pairs(lines)):
-                records[job_id] = load_record(job_id, line, bodies[place] if payload else None)
+            for (job_id, line), body in zip(in_pairs(lines), in_pieces(bodies), strict=False):
+                records[job_id] = load_record(job_id, line, body)
             if cursor == b"0":
                 return [*records.values()]
 

@@ -34,14 +34,14 @@ class ClaimRound(ClaimBatch):
         owner: str,
         lease_until: int | None,
         stamp: str,
-        held: Mapping[str, str],
+        held: Mapping[str, Record],
     ) -> None:
         """`held`: records that are reserved since the claim before, which could not decide them."""
         super().__init__(now, choose, owner=owner, lease_until=lease_until, stamp=stamp)
         self._look = look
         self._wanted = wanted
         self._held = held
-        self._reserved = dict(held)
+        self._reserved: dict[str, str] = {}
         self._read = 0
         self._later: int | None = None
         self._seen = {*held}
@@ -69,10 +69,9 @@ class ClaimRound(ClaimBatch):
     def _decide_held(self) -> dict[str, int]:
         """Decide those that were held back for this claim. How much room is left then."""
         rooms = dict(self._wanted)
-        if self._reserved:
+        if self._held:
             pages: dict[str, list[Record]] = {alias: [] for alias in rooms}
-            for job_id, line in self._reserved.items():
-                record = load_record(job_id, line)
+            for record in self._held.values():
                 if record.executor in pages:
                     pages[record.executor].append(record)
             for alias, records in pages.items():
@@ -84,16 +83,16 @@ class ClaimRound(ClaimBatch):
         return rooms
 
     @property
-    def held(self) -> dict[str, str]:
+    def held(self) -> dict[str, Record]:
         """What is reserved and comes back deferred: it stays reserved for the claim that follows.
 
         Once: if it is deferred again, somebody may have changed it, and it has to be read anew.
         """
-        reserved, before = self._reserved, self._held
+        reserved = self._reserved
         return {
-            record.id: reserved[record.id]
+            record.id: record
             for record in self.won.deferred
-            if record.id in reserved and reserved[record.id] is not before.get(record.id)
+            if record.id in reserved and record.id not in self._held
         }
 
     @property
@@ -104,13 +103,15 @@ class ClaimRound(ClaimBatch):
 
     def released(self) -> list[Record]:
         """What was reserved, and is neither written nor held. Of one that somebody has changed since it was held, the newer state."""
-        written = {before.id: before.stamp for before, _, _ in self.won.rows}
-        held = self.held
-        return [
+        done = {before.id: before.stamp for before, _, _ in self.won.rows}
+        done.update((record.id, record.stamp) for record in self.held.values())
+        left = [record for record in self._held.values() if record.id not in done]
+        left += [
             load_record(job_id, line)
             for job_id, line in self._reserved.items()
-            if job_id not in held and not line.startswith(f"{written.get(job_id, '')}\t")
+            if not line.startswith(f"{done.get(job_id, '')}\t")
         ]
+        return left
 
     def _due(self, alias: str, size: int, page: bytes, reserved: bool) -> Iterator[Record]:
         """The due records of an executor in the order of the index, page after page."""

@@ -290,35 +290,44 @@ return {'fenced', '', ''}
 """
 )
 
+_BODIES: Final = """
+-- The payloads of some ids as two texts: their lengths, and all of them one behind the other, since they may hold any bytes.
+local function bodies(ids)
+  local all, lengths = values(KEYS[2], ids), {}
+  for number = 1, #ids do
+    all[number] = all[number] or ''
+    lengths[number] = #all[number]
+  end
+  return table.concat(lengths, ' '), table.concat(all)
+end
+"""
+
 READ: Final = Script(
     _MANY
+    + _BODIES
     + """
--- KEYS: records, payloads. ARGV: '1' for the payloads, too; and ids. Answers for each its record, and its payload if asked for; '' for none.
-local ids, answer = {}, {}
+-- KEYS: records, payloads. ARGV: '1' for the payloads, too; and ids. Answers lines of records, empty where there is none; and payloads.
+local ids = {}
 for place = 2, #ARGV do ids[#ids + 1] = ARGV[place] end
 local texts = values(KEYS[1], ids)
-local bodies = ARGV[1] == '1' and values(KEYS[2], ids)
-for number = 1, #ids do
-  answer[#answer + 1] = texts[number] or ''
-  if bodies then answer[#answer + 1] = bodies[number] or '' end
-end
-return answer
+for number = 1, #ids do texts[number] = texts[number] or '' end
+if ARGV[1] ~= '1' then return {table.concat(texts, '\\n')} end
+return {table.concat(texts, '\\n'), bodies(ids)}
 """
 )
 
 READ_PAGE: Final = Script(
     _MANY
+    + _BODIES
     + """
 -- A page of all records. KEYS: records, payloads. ARGV: cursor; about how many; '1' for the payloads, too.
--- Answers the next cursor ('0' behind the last page), lines of ids and records, and the payloads in their order.
+-- Answers the next cursor ('0' behind the last page), lines of ids and records, and payloads.
 local page = redis.call('HSCAN', KEYS[1], ARGV[1], 'COUNT', ARGV[2])
-local answer = {page[1], table.concat(page[2], '\\n')}
-if ARGV[3] == '1' then
-  local ids = {}
-  for place = 1, #page[2], 2 do ids[#ids + 1] = page[2][place] end
-  for number, body in ipairs(values(KEYS[2], ids)) do answer[2 + number] = body or '' end
-end
-return answer
+local lines = table.concat(page[2], '\\n')
+if ARGV[3] ~= '1' then return {page[1], lines} end
+local ids = {}
+for place = 1, #page[2], 2 do ids[#ids + 1] = page[2][place] end
+return {page[1], lines, bodies(ids)}
 """
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -74,12 +74,12 @@ class Writing:
         `released`: reservations to be ended. `now`: answer the first time behind it at which one of the executors `aliases` has something due.
         `pushes`: tell other schedulers what is due sooner than before.
         """
-        batch = _Batch(self._keys, aliases)
+        batch = _Batch(self._keys, aliases, pushes)
         for before, after in changes:
             batch.add(before, after)
         for record in released:
             batch.release(record)
-        arguments = batch.arguments(all_or_none, now, pushes)
+        arguments = batch.arguments(all_or_none, now)
         reply = self._sure(batch.indexes, [*arguments, self._keys.channel, self._boot, *batch.payloads])
         state, lines, wake_at = reply
         if state == b"version":
@@ -143,8 +143,9 @@ class Writing:
 class _Batch:
     """The arguments of COMMIT."""
 
-    def __init__(self, keys: Keys, aliases: Iterable[str]) -> None:
+    def __init__(self, keys: Keys, aliases: Iterable[str], pushes: bool) -> None:
         self._keys = keys
+        self._pushes = pushes
         self._places: dict[str, int] = {}
         self.indexes: list[str] = []
         self.payloads: list[bytes] = []
@@ -165,43 +166,37 @@ class _Batch:
 
     def add(self, before: Record, after: Record | None) -> None:
         job_id, seen = escaped(before.id), before.stamp
-        was_in = self._place(before.executor) if seen else ""
+        was_in: int | str = self._place(before.executor) if seen else ""
         if after is None:
             self._changes.append(f"{job_id}\n{seen}\n{was_in}\n\n\n\n\n\n")
             return
         alias, wake_at = after.executor, after.wake_at
-        belongs_in = was_in if seen and alias == before.executor else self._place(alias)
-        if not seen:
-            self._layout = LAYOUT
-        if not seen or alias != before.executor:
+        moves = not seen or alias != before.executor
+        belongs_in = self._place(alias) if moves else was_in
+        if moves:
             self._new.add(alias)
-        sooner = self._sooner.get(alias)
-        if is_sooner(wake_at, sooner) and (
-            not seen or alias != before.executor or is_sooner(wake_at, before.wake_at)
-        ):
-            assert wake_at is not None
-            self._sooner[alias] = wake_at
-        lease: int | str | None = lease_time(after.runs) if after.runs else None
-        if lease == (lease_time(before.runs) if before.runs else None):
-            lease = "-"
+            self._layout = LAYOUT
+        if self._pushes and wake_at is not None and (moves or is_sooner(wake_at, before.wake_at)):
+            self._sooner[alias] = min(wake_at, self._sooner.get(alias, wake_at))
+        lease = lease_time(after.runs) if after.runs else None
+        lease_before = lease_time(before.runs) if before.runs else None
+        end: int | str = "-" if lease == lease_before else "" if lease is None else lease
         payload: int | str = ""
         if after.payload is not None:
             payload = _FIRST_PAYLOAD + len(self.payloads)
             self.payloads.append(after.payload)
         self._changes.append(
-            f"{job_id}\n{seen}\n{was_in}\n{belongs_in}\n{'' if wake_at is None else wake_at}\n{'' if lease is None else lease}\n"
-            f"{payload}\n{dump_record(after)}\n"
+            f"{job_id}\n{seen}\n{was_in}\n{belongs_in}\n{'' if wake_at is None else wake_at}\n{end}\n{payload}\n{dump_record(after)}\n"
         )
 
     def release(self, record: Record) -> None:
         at = "" if record.wake_at is None else record.wake_at
         self._releases.append(f"{escaped(record.id)}\n{record.stamp}\n{self._place(record.executor)}\n{at}\n")
 
-    def arguments(self, all_or_none: bool, now: int | None, pushes: bool) -> list[str]:
+    def arguments(self, all_or_none: bool, now: int | None) -> list[str]:
         """Those from the second to the seventh."""
-        sooner: Mapping[str, int] = self._sooner if pushes else {}
         about_indexes = [
-            f"{escaped(alias) if alias in self._new else ''}\n{sooner.get(alias, '')}\n"
+            f"{escaped(alias) if alias in self._new else ''}\n{self._sooner.get(alias, '')}\n"
             for alias in self._places
         ]
         return [
