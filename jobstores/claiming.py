@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import TypeAlias
 
 from . import transitions
@@ -51,6 +51,10 @@ class ClaimBatch:
             for run in after.runs
             if run.state == "claimed" and run.owner == self._owner and run not in before.runs
         ]
+
+    def forget(self, ids: Collection[str]) -> None:
+        """Somebody else was faster with these records: nothing of them is won."""
+        self.won.rows = [row for row in self.won.rows if row[0].id not in ids]
 
     def decide(self, records: Iterable[Record], room: int, *, write: bool = True) -> bool:
         """Decide records until there is no room; those that are passed over take none. To look (not `write`): True at the first to be written."""

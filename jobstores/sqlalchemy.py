@@ -323,10 +323,14 @@ def _created(url: str | sa.URL | None, options: Mapping[str, Any], timeout: floa
         raise ValueError(
             "url is not understood: expected 'sqlite:///jobs.sqlite' (relative to the current folder) or 'sqlite:////var/lib/jobs.sqlite'"
         ) from error
-    # Before SQLAlchemy looks for a driver: of a server that is not supported, one need not be installed.
     dialect = dialect_class(url)
     url = dialect.complete(url)
-    return _checked(sa.create_engine(url, **dialect.engine_arguments(url, options, timeout)))
+    try:
+        return _checked(sa.create_engine(url, **dialect.engine_arguments(url, options, timeout)))
+    except sa.exc.NoSuchModuleError as error:
+        raise ValueError(
+            f"SQLAlchemy has no dialect for {url.drivername}: for servers that it does not know itself, pip install the package that brings one"
+        ) from error
 
 
 def _checked(engine: Any) -> sa.Engine:

@@ -79,15 +79,18 @@ class ClaimStep(ClaimBatch):
             if ask_count is not None:
                 passed_over |= ask_count() > self.met - met
         written = self.written
-        stamps = table.write(session, written)
+        lost = table.write_won(session, written)
+        if lost:
+            self.forget(lost)
+            written = self.written
         # The answer may be older than what is written here.
         wakes = [after.wake_at for _, after in written if after is not None]
         wakes.append(ask_wake())
-        if passed_over and not won.more:
-            # Others have locked what is due. They claim it, most likely; or else it is still due when they are done.
+        if (passed_over or lost) and not won.more:
+            # Others have locked what is due, or written it. They claim it, most likely; or else it is still due when they are done.
             wakes.append(now + LOOK_AGAIN)
         won.wake_at = min((at for at in wakes if at is not None and at > now), default=None)
-        return None, stamps or None
+        return None, table.stamps_of(written) if written else None
 
     def _counted(self, records: Iterable[Record]) -> Iterator[Record]:
         for record in records:

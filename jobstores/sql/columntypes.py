@@ -36,6 +36,7 @@ EXACT_TEXT: Final = (
     .with_variant(ExactText(255), "mysql", "mariadb")
     # compared by its characters' codes, and not as a language sorts its words
     .with_variant(sa.Unicode(255, collation="C"), "postgresql")
+    .with_variant(sa.Unicode(255, collation="Latin1_General_100_BIN2"), "mssql")
 )
 STAMP: Final = sa.String(64).with_variant(ExactText(64), "mysql", "mariadb")
 LONG_TEXT: Final = sa.UnicodeText().with_variant(mysql.LONGTEXT(charset="utf8mb4"), "mysql", "mariadb")

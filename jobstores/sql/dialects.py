@@ -22,7 +22,7 @@ DIALECTS: Final[dict[str, tuple[str, str]]] = {
 }
 """By SQLAlchemy's name of the server: the module here, and its class. Imported when needed: each imports its driver."""
 
-OTHERS: Final[tuple[str, str] | None] = None
+OTHERS: Final = ("comparing", "Comparing")
 """The same for all other servers."""
 
 
@@ -149,13 +149,6 @@ class Dialect(ABC):
 
 def dialect_class(url: sa.URL) -> type[Dialect]:
     """What the store needs to know of the kind of server that a url names."""
-    name = url.get_backend_name()
-    found = DIALECTS.get(name, OTHERS)
-    if found is None:
-        raise ValueError(
-            f"SQLAlchemyJobStore supports {', '.join(sorted(DIALECTS))} for now, and not {name}: use a url such as "
-            "'sqlite:///jobs.sqlite'"
-        )
-    module, attribute = found
+    module, attribute = DIALECTS.get(url.get_backend_name(), OTHERS)
     chosen: type[Dialect] = getattr(import_module(f".{module}", __package__), attribute)
     return chosen

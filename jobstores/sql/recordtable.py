@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final
 
@@ -161,6 +161,19 @@ class RecordTable:
 
         Raises OvertakenError, or the commit does, if one of them was written by somebody else since it was read.
         """
+        if changes:
+            session.write(self._batches(changes))
+        return _StampsOf(changes)
+
+    def write_won(self, session: Session, changes: Sequence[Change]) -> Collection[str]:
+        """Write what a claim has made of records; answers the ids of those that it has lost, where the others are written all the same."""
+        return session.write_won(self._batches(changes)) if changes else ()
+
+    def stamps_of(self, changes: Sequence[Change]) -> Stamps:
+        """What was written with these changes."""
+        return _StampsOf(changes)
+
+    def _batches(self, changes: Sequence[Change]) -> dict[str, list[tuple[Any, ...]]]:
         batches: dict[str, list[tuple[Any, ...]]] = {}
         for before, after in changes:
             statement = self._statement(before, after)
@@ -168,9 +181,7 @@ class RecordTable:
             if rows is None:
                 rows = batches[statement] = []
             rows.append(self._rows[statement](before, after))
-        if batches:
-            session.write(batches)
-        return _StampsOf(changes)
+        return batches
 
     def clear(self, session: Session) -> None:
         """Delete all records."""

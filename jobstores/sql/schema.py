@@ -37,7 +37,9 @@ class Schema:
             metadata,
             # Where the row lies: records that were added together lie together, and are claimed in this order. Claiming what is
             # due at the same moment in the order of random ids would touch every page of the table, over and over.
-            sa.Column("seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+            sa.Column(
+                "seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), sa.Identity(), primary_key=True
+            ),
             sa.Column("id", EXACT_TEXT, nullable=False, unique=True),
             sa.Column("incarnation", sa.BigInteger, nullable=False),
             sa.Column("executor", EXACT_TEXT, nullable=False),

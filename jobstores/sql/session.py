@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -48,3 +48,8 @@ class Session:
         for sql, rows in batches.items():
             if self._connection.exec_driver_sql(sql, [*rows]).rowcount != len(rows):
                 raise OvertakenError
+
+    def write_won(self, batches: Mapping[str, Sequence[tuple[Any, ...]]]) -> Collection[str]:
+        """The same for a claim. A session that can tell which rows it has lost writes the others, and answers the ids of those."""
+        self.write(batches)
+        return ()

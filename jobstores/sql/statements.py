@@ -57,15 +57,7 @@ class Statements:
         # The same in a claim: locked (where a server locks rows), and what others have locked passed over.
         self.claim_at = self._text(due_at.with_for_update(skip_locked=True), *at)
         self.claim_after = self._text(due_after.with_for_update(skip_locked=True), *after)
-        # executor, now, how many: how much is due, counted so far
-        counted: Any = sa.select(sa.literal_column("1").label("one"))
-        counted = counted.where(columns.executor == bound("alias"), columns.wake_at <= bound("now"))
-        self.count_due = self._text(
-            sa.select(sa.func.count()).select_from(counted.limit(bound("size")).offset(_NONE).subquery()),
-            "alias",
-            "now",
-            "size",
-        )
+        self.count_due = self._count_due()
         # the latest end of a lease that is of interest, how many
         self.leased = self._text(
             sa.select(columns.id, columns.runs)
@@ -143,6 +135,14 @@ class Statements:
             *names,
         )
 
+    def _count_due(self) -> str:
+        """How much of an executor is due; takes executor, time, and how far it is counted."""
+        columns = self._table.c
+        due: Any = sa.select(sa.literal_column("1").label("one"))
+        due = due.where(columns.executor == sa.bindparam("alias"), columns.wake_at <= sa.bindparam("now"))
+        due = due.limit(sa.bindparam("size")).offset(_NONE)
+        return self._text(sa.select(sa.func.count()).select_from(due.subquery()), "alias", "now", "size")
+
     def _overdue_executors(self) -> str:
         """The executors of due records; takes the time. From one executor to the next in the index, not over all that is due."""
         columns = self._table.c
@@ -193,9 +193,12 @@ class Statements:
 
 
 def _positional(dialect: sa.Dialect) -> sa.Dialect:
-    """The dialect for compiling only, with parameters that are given by their place, which drivers of `%(name)s` take, too."""
+    """The dialect for compiling only, with parameters that are given by their place.
+
+    Drivers of `%(name)s` take `%s`, too, and those of `:name` (Oracle's) take `:1`.
+    """
     if dialect.positional:
         return dialect
     kind: Any = type(dialect)
-    positional: sa.Dialect = kind(paramstyle="format")
+    positional: sa.Dialect = kind(paramstyle="format" if dialect.paramstyle == "pyformat" else "numeric")
     return positional

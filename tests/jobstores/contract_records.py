@@ -254,7 +254,7 @@ class RecordContract(StoreFixtures):
 
 
 def _with_run(run: Run, record: Record) -> Record:
-    return replace(record, runs=(*record.runs, run))
+    return replace(record, runs=(*record.runs, run), stamp=f"write {run.run}")
 
 
 def record_of_ended(store: BaseJobStore, job_id: str) -> Record:
