@@ -138,22 +138,27 @@ def test_the_very_first_question_that_is_not_answered_holds_up_nobody(
     assert not house.heard.of(EVENT_JOBSTORE_FAILED)
 
 
+def hold_what_is_won(store: DistantJobStore) -> tuple[Event, Event]:
+    """The first claim that wins something is done, and its answer comes when the second event is set; the first says that it waits."""
+    held, answer, claim = Event(), Event(), store.claim_due
+
+    def claim_due(*args: Any, **kwargs: Any) -> Any:
+        result = claim(*args, **kwargs)
+        if result.claims and not held.is_set():
+            held.set()
+            assert answer.wait(TIMEOUT)
+        return result
+
+    store.claim_due = claim_due  # type: ignore[method-assign]
+    return held, answer
+
+
 def test_what_a_late_answer_has_won_is_run_though_the_scheduler_shuts_down_meanwhile(
     make: Callable[..., House],
 ) -> None:
     """Its claim is written: the shutdown waits for the answer, and for the run."""
     house = make()
-    held, answer = Event(), Event()
-    claim = house.stores["one"].claim_due
-
-    def claim_due(*args: Any, **kwargs: Any) -> Any:
-        result = claim(*args, **kwargs)
-        if result.claims:
-            held.set()
-            assert answer.wait(TIMEOUT)
-        return result
-
-    house.stores["one"].claim_due = claim_due  # type: ignore[method-assign]
+    held, answer = hold_what_is_won(house.stores["one"])
     house.scheduler.start()
     house.scheduler.add_job("time:time", id="x", jobstore="one")
     assert held.wait(TIMEOUT)
@@ -177,22 +182,13 @@ def test_a_listener_of_one_store_shuts_down_while_the_answer_of_another_is_on_it
 ) -> None:
     """In the loop's own thread, so that the shutdown cannot wait for the loop: what the other claim has won goes back."""
     house = make()
-    held, answer = Event(), Event()
-    claim = house.stores["one"].claim_due
-
-    def claim_due(*args: Any, **kwargs: Any) -> Any:
-        result = claim(*args, **kwargs)
-        if result.claims and not held.is_set():
-            held.set()
-            assert answer.wait(TIMEOUT)
-        return result
+    held, answer = hold_what_is_won(house.stores["one"])
 
     def shut_down(event: Any) -> None:
         if event.job_id == "default" and not answer.is_set():
             house.scheduler.shutdown()
             answer.set()
 
-    house.stores["one"].claim_due = claim_due  # type: ignore[method-assign]
     house.scheduler.add_listener(shut_down, EVENT_JOB_SUBMITTED)
     house.scheduler.start()
     house.scheduler.add_job("time:time", id="x", jobstore="one")
@@ -210,14 +206,13 @@ def test_a_listener_of_one_store_shuts_down_while_the_answer_of_another_is_on_it
 def test_removed_while_its_answer_is_on_its_way(make: Callable[..., House]) -> None:
     """What the claim has won is run, and then the store is closed."""
     house = make()
+    held, answer = hold_what_is_won(house.stores["one"])
     house.scheduler.start()
-    house.scheduler.add_job("time:time", "interval", minutes=1, id="x", jobstore="one")
-    house.server.freeze("claim_due")
-    house.clock.advance(MINUTE)
-    house.server.wait_for_question("claim_due")
+    house.scheduler.add_job("time:time", id="x", jobstore="one")
+    assert held.wait(TIMEOUT)
     house.scheduler.remove_jobstore("one")
     assert not house.stores["one"].closed.is_set()
-    house.server.come_back()
+    answer.set()
     house.heard.wait(EVENT_JOB_EXECUTED, "x")
     while not house.stores["one"].closed.is_set():
         house.pass_the_time()
