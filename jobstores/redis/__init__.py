@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -35,7 +36,44 @@ _NOTHING_HELD: Final[tuple[int, Mapping[str, Record]]] = (0, {})
 
 
 class RedisJobStore(SharedJobStore):
-    """Jobs on a Redis server (6.2 or later), or Valkey. Any number of schedulers, in any number of processes, may share them. Thread-safe."""
+    """Jobs on a Redis server (6.2 or later), or Valkey. Any number of schedulers, in any number of processes, may share them. Thread-safe.
+
+    db: the number of the database; None for the client's own, or 0.
+    jobs_key: what the names of all keys begin with: `"{team-a}.jobs"`, or a name without a `{hash tag}`, which becomes one as a whole; a second
+        positional argument that is no text is a client. By default `{mainspring}`. Stores of different names may share a database.
+    run_times_key: taken for APScheduler's sake, and not needed: the index stands beside the jobs, under their name.
+    client: a client of redis-py, or a reference to one ("module:name"): `redis.Redis`, `Sentinel(...).master_for(...)`, `RedisCluster`. Of the
+        first two the store takes over the settings, and makes connections of its own with them: to database `db` of the client's server,
+        if one is given, answers not decoded, nothing repeated behind its back, `timeout` as it says here. The client itself is not used, and not closed. A
+        cluster's client is used as it is, so its `socket_timeout` counts; there are no databases there.
+    url, or the arguments of `redis.Redis` (host, port, password, ssl, unix_socket_path...): the server, without a client.
+    serializer, pickle_protocol, signing_keys, allowed_callables: see `Serializer`. JSON, unless a pickle_protocol is given.
+    poll_interval: seconds after which a scheduler looks for jobs that others have added, should a push have been lost.
+    timeout: seconds that one answer of the server is waited for; then the server counts as unreachable.
+
+    **Two schedulers never win the same run.** A claim *reserves* a batch, decides it, and *commits* it: one script compares, record by record,
+    whether the stamp is still the one that was read, and writes only those for which it is. The server runs one script at a time, and every
+    write sets a stamp that no other write has; so of two schedulers that have read the same record, the second finds another stamp, and
+    does not start the run. To reserve is to move a record back in the index for two seconds, so that others find other records: this
+    spares them work in vain, and nothing else depends on it. A few due records are not even reserved, while nobody comes in between.
+
+    **All or nothing** is each record by itself, with its entry in the index. `add_jobs` adds all of its jobs or none.
+
+    **A write whose answer gets lost** leaves a note on the server, in the same step, by which the store finds out whether it was done. If
+    it was not, the same note sees to it that it never will be, though the request may still be under way; and the write is tried again. If
+    the server cannot be asked, `JobStoreError` says so: runs which such a claim may have taken are not started, and are given back as soon as it can.
+
+    **What the server forgets, is forgotten.** With `appendonly yes` and `appendfsync always` an answer means that the write is on the
+    disk, and survives a crash. With `everysec`, the default of most, a crash of the machine can undo the last second, without an append-only
+    file much more: jobs that were added are missing again, those that were removed are back, and **runs that were done are due again:
+    they are dispatched once more**, whatever the job's `recovery` says. The same holds for a failover, to a replica of a Sentinel's, a cluster's or a
+    managed service's: replication does not wait, so what had not reached the replica is undone. `min-replicas-to-write` makes that rarer, and cannot exclude
+    it. `maxmemory-policy` has to be `noeviction`. At start the store looks at these settings, where it may, and warns.
+
+    Whatever the server or the driver raises comes out as `JobStoreError`, with its cause; as `StoreUnreachableError` if it may pass by
+    itself. A record that this process cannot restore, or that is damaged, is passed over, and nothing is ever deleted for it. After a fork
+    the child has to `start` the store before it uses it, and then has connections of its own.
+    """
 
     shared = True
 
@@ -76,16 +114,12 @@ class RedisJobStore(SharedJobStore):
         """How many records claims have compared, and written if they were as they had been read."""
         self.claims_lost = 0
         """How many of those were not, since somebody else was faster."""
-        self._new_writing()
-
-    def _new_writing(self) -> None:
-        self._writing = Writing(self._link, self._keys, self.owner.boot)
+        self._writing = Writing(self._link, self._keys)
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
     def own(self, owner: Owner, lease: int) -> None:
         super().own(owner, lease)
-        self._new_writing()
         self._doubts.clear()
         self._in_doubt = []
         self._held = _NOTHING_HELD
@@ -94,8 +128,11 @@ class RedisJobStore(SharedJobStore):
     def start(self, scheduler: Any, alias: str) -> None:
         """Connect. Raises StoreUnreachableError if the server cannot be reached for now, and JobStoreError for what will not pass by itself."""
         super().start(scheduler, alias)
+        if self.owner.pid != os.getpid():
+            self.own(Owner(), self._lease)  # a fork writes in a name of its own
         self._stop_listening()
         self._link.open()
+        self._writing = Writing(self._link, self._keys)
         try:
             layout = to_text(self._link.run(OPEN, [self._keys.version], LAYOUT))
             if layout != LAYOUT:
@@ -112,7 +149,7 @@ class RedisJobStore(SharedJobStore):
             self._listener = Listener(
                 lambda: self._link.listening_pool(self._keys.records),
                 self._keys.channel,
-                self.owner.boot,
+                self._writing.name,
                 self._heard,
                 self._logger,
             )
@@ -126,7 +163,7 @@ class RedisJobStore(SharedJobStore):
 
     def _stop_listening(self) -> None:
         listener, self._listener = self._listener, None
-        if listener is not None:
+        if listener is not None and self._link.opened_here:  # a fork has no such thread
             listener.stop()
 
     def _heard(self, at: int) -> None:

@@ -90,7 +90,7 @@ def _checked(client: Any, db: int | None) -> Client:
     kinds = type(client).__mro__
     if any(kind.__module__.startswith("redis.asyncio") for kind in kinds):
         raise TypeError(
-            f"client must be a synchronous client, redis.Redis(...), and not {kinds[0].__module__}.{kinds[0].__qualname__}: the "
+            f"client must be a synchronous client, redis.Redis(...), and not {_name(kinds[0])}: the "
             "store's calls run where blocking is allowed, under an asyncio scheduler, too"
         )
     if isinstance(client, RedisCluster):
@@ -102,7 +102,7 @@ def _checked(client: Any, db: int | None) -> Client:
         return client
     if not isinstance(client, redis.Redis) or isinstance(client, redis.client.Pipeline):
         raise TypeError(
-            f"client must be a client of redis-py (redis.Redis(...), Sentinel(...).master_for(...) or RedisCluster(...)), got {client!r}"
+            f"client must be a client of redis-py (redis.Redis(...), Sentinel(...).master_for(...) or RedisCluster(...)), got {_name(kinds[0])}"
         )
     pool = client.connection_pool
     if isinstance(pool, SentinelConnectionPool) and not pool.is_master:
@@ -110,6 +110,11 @@ def _checked(client: Any, db: int | None) -> Client:
             "client is one for replicas, which cannot be written to: give Sentinel(...).master_for(...)"
         )
     return client
+
+
+def _name(kind: type) -> str:
+    # Not the client's repr: a password may be in it, depending on the version.
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def new_pool(client: redis.Redis, db: int | None, timeout: float) -> redis.ConnectionPool:

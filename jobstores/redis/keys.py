@@ -46,6 +46,6 @@ class Keys:
         """A sorted set: the ids of the jobs of an executor that have a time to wake at, by that time."""
         return self.index_prefix + escaped(alias)
 
-    def marker(self, boot: str, slot: int) -> str:
-        """What became of the latest write that one boot of a scheduler has made under this number."""
-        return f"{self.prefix}.write:{boot}:{slot}"
+    def marker(self, writing: str, slot: int) -> str:
+        """What became of the latest write that one store has made under this number."""
+        return f"{self.prefix}.write:{writing}:{slot}"

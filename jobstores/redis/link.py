@@ -76,6 +76,11 @@ class Link:
     def in_cluster(self) -> bool:
         return self._cluster is not None
 
+    @property
+    def opened_here(self) -> bool:
+        """Whether this process has opened it, and not closed it since."""
+        return self._opened_in == os.getpid()
+
     def open(self) -> None:
         """Make it usable in this process. Connects when it is first used."""
         self.close()
@@ -85,7 +90,7 @@ class Link:
 
     def close(self) -> None:
         """Give up the connections. Those that a fork has of its parent's are left alone."""
-        if self._opened_in == os.getpid() and self._pool is not None:
+        if self.opened_here and self._pool is not None:
             self._pool.disconnect()
         self._pool = self._opened_in = None
 
@@ -192,11 +197,11 @@ class Link:
         return kind(f"{self}: {_reason(error)}")
 
     def _check_process(self) -> None:
-        if self._opened_in != os.getpid():
+        if not self.opened_here:
             raise self._closed()
 
     def _closed(self) -> JobStoreError:
-        if self._opened_in is None or self._opened_in == os.getpid():
+        if self._opened_in is None or self.opened_here:
             return JobStoreError(
                 f"{self} is not started: call start(), or add the store to a scheduler and start that"
             )

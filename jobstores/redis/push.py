@@ -28,14 +28,14 @@ class Listener:
         self,
         connect: Callable[[], redis.ConnectionPool],
         channel: str,
-        boot: str,
+        own: str,
         heard: Callable[[int], None],
         logger: logging.Logger,
     ) -> None:
-        """`boot`: whose own pushes are passed over; `heard` is told times in µs UTC, and 0 whenever something may have been missed."""
+        """`own`: whose pushes are passed over; `heard` is told times in µs UTC, and 0 whenever something may have been missed."""
         self._connect = connect
         self._channel = channel
-        self._boot = to_bytes(boot)
+        self._own = to_bytes(own)
         self._heard = heard
         self._logger = logger
         self._stopping = Event()
@@ -87,8 +87,8 @@ class Listener:
                 )  # the answer, or anything else, has to come within the timeout
             kind, *rest = connection.read_response()
             if kind == b"message":
-                at, _, boot = rest[1].partition(b" ")
-                if boot != self._boot:
+                at, _, sender = rest[1].partition(b" ")
+                if sender != self._own:
                     yield int(at)
 
     def _tell(self, at: int) -> None:

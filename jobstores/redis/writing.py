@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -48,12 +49,13 @@ class InDoubtError(UncertainWriteError, StoreUnreachableError):
 
 
 class Writing:
-    """The writes of one boot of a scheduler. Thread-safe."""
+    """The writes of a store from one start to the next. Thread-safe."""
 
-    def __init__(self, link: Link, keys: Keys, boot: str) -> None:
+    def __init__(self, link: Link, keys: Keys) -> None:
         self._link = link
         self._keys = keys
-        self._boot = boot
+        self.name = os.urandom(8).hex()
+        """Nobody else's: no two writes on a server have the same name, nor two that are under way the same marker."""
         self._numbers = itertools.count(1)
         self._slots = itertools.count(1)
         # Each write that is under way has a marker to itself; appending to a list and popping from it are one step each.
@@ -80,7 +82,7 @@ class Writing:
         for record in released:
             batch.release(record)
         arguments = batch.arguments(all_or_none, now)
-        reply = self._sure(batch.indexes, [*arguments, self._keys.channel, self._boot, *batch.payloads])
+        reply = self._sure(batch.indexes, [*arguments, self._keys.channel, self.name, *batch.payloads])
         state, lines, wake_at = reply
         if state == b"version":
             raise JobStoreError(newer_layout(self._link, to_text(lines)))
@@ -93,7 +95,7 @@ class Writing:
         try:
             return self._free.pop()
         except IndexError:
-            return self._keys.marker(self._boot, next(self._slots))
+            return self._keys.marker(self.name, next(self._slots))
 
     def _sure(self, indexes: Sequence[str], arguments: Sequence[Any]) -> list[Any]:
         """The reply of COMMIT, even if it got lost. Raises StoreUnreachableError if nothing was written, else InDoubtError if nobody can tell."""
@@ -101,7 +103,7 @@ class Writing:
         keys = (names.records, names.payloads, names.leases, names.executors, names.version)
         failure: LostReplyError | None = None
         for _ in range(2):
-            marker, name = self._marker(), f"{self._boot}.{next(self._numbers)}"
+            marker, name = self._marker(), f"{self.name}.{next(self._numbers)}"
             try:
                 reply: list[Any] = self._link.run(COMMIT, [*keys, marker, *indexes], name, *arguments)
             except LostReplyError as error:

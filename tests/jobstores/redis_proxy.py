@@ -40,6 +40,11 @@ class Proxy:
         with self._lock:
             self._losses += [(script.sha.encode(), loss) for script, loss in losses]
 
+    def forgive(self) -> None:
+        """Lose nothing more."""
+        with self._lock:
+            self._losses.clear()
+
     @property
     def has_lost(self) -> bool:
         """Whether all that was to get lost has got lost."""
