@@ -1,8 +1,8 @@
 """A program that adds, edits, pauses and removes jobs on a store whose runs others take: `python -m tests.cluster.editor OPTIONS`.
 
 Each call that changes fire times is noted with its begin and its end. A call that meets a store which cannot be reached is made again until it
-succeeds: then it began with the first attempt. It goes on until shortly before the jobs' end, resumes what is paused, says `edited` and how many
-calls it has made, and ends with its input.
+succeeds: then it began with the first attempt. It begins when it reads its task (a line of JSON) on its standard input, goes on until shortly before the
+jobs' end, resumes what is paused, says `edited` and how many calls it has made, and ends with its input.
 """
 
 import json
@@ -33,14 +33,14 @@ REST = 2_000_000
 class Editor:
     """Makes calls, one after the other, and notes them."""
 
-    def __init__(self, scheduler: BackgroundScheduler, options: dict[str, Any]) -> None:
+    def __init__(self, scheduler: BackgroundScheduler, task: dict[str, Any]) -> None:
         self._scheduler = scheduler
-        self._folder: str = options["folder"]
-        self._recovery: str = options["recovery"]
-        self._end: int = options["end"]
-        self._ticks: dict[str, Job] = {name: Job(*job) for name, job in options["ticks"].items()}
-        self._one_offs: int = options["one_offs"]
-        self._random = random.Random(options["seed"])
+        self._folder: str = task["folder"]
+        self._recovery: str = task["recovery"]
+        self._end: int = task["end"]
+        self._ticks: dict[str, Job] = {name: Job(*job) for name, job in task["ticks"].items()}
+        self._one_offs: int = task["one_offs"]
+        self._random = random.Random(task["seed"])
         self._schedules: dict[str, Job] = {}
         """Those of its jobs that there are."""
         self._paused: set[str] = set()
@@ -118,7 +118,7 @@ class Editor:
         """Give its next run another time; behind it, it goes on as before."""
         old = self._schedules[job_id]
         first = now() + 700_000
-        job = Job(old.start, old.step, old.end, first)
+        job = self._schedules[job_id] = Job(old.start, old.step, old.end, first)
         at = as_datetime(first)
         self._noted(job_id, lambda: self._scheduler.modify_job(job_id, next_run_time=at), job)
 
@@ -181,10 +181,11 @@ def main() -> None:
     scheduler = BackgroundScheduler(jobstores={"default": SharedStore(**options["store"]).open()})
     scheduler.start(paused=True)
     say("started", "-")
-    editor = Editor(scheduler, options)
-    editor.work()
-    say("edited", editor.calls)
-    sys.stdin.read()
+    if task := sys.stdin.readline():
+        editor = Editor(scheduler, json.loads(task))
+        editor.work()
+        say("edited", editor.calls)
+        sys.stdin.read()
     scheduler.shutdown()
 
 

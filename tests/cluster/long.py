@@ -57,7 +57,7 @@ def run(kind: str, scenario: Scenario) -> Result:
         try:
             result = Cluster(place, scenario).run()
             if not result.verdict.good:
-                print(f"{folder}: {result}")
+                print(folder, result.verdict, *result.evidence, sep="\n")
         finally:
             place.close()
     except BaseException:

@@ -18,14 +18,14 @@ class Job:
     step: int | None = None
     end: int | None = None
     first: int | None = None
-    """An own time for the next run; those that follow are of the schedule, and later."""
+    """An own time for the next run, which outlasts a pause; those that follow are of the schedule, and later."""
 
     def times(self, begin: int) -> tuple[int, ...]:
         """All from `begin` on."""
         if self.step is None or self.end is None:
             return (self.start,)
-        own = () if self.first is None else (self.first,)
-        from_ = begin if self.first is None else self.first + 1
+        own = () if self.first is None or self.first < begin else (self.first,)
+        from_ = own[0] + 1 if own else begin
         skipped = max(0, -(-(from_ - self.start) // self.step))
         return (*own, *range(self.start + skipped * self.step, self.end + 1, self.step))
 

@@ -204,9 +204,9 @@ class Place:
         }
         return self._start("program", options, pipe_size)
 
-    def start_editor(self, **options: Any) -> SchedulerProcess:
-        """Start the process that edits, see `editor.py`."""
-        return self._start("editor", {"store": self.store.options(), **options})
+    def start_editor(self) -> SchedulerProcess:
+        """Start the process that edits, see `editor.py`; what, it has to be told."""
+        return self._start("editor", {"store": self.store.options()})
 
     def _start(self, program: str, options: dict[str, Any], pipe_size: int | None = None) -> SchedulerProcess:
         log_level = os.environ.get("MAINSPRING_TEST_LOG_LEVEL", "WARNING")

@@ -1,17 +1,19 @@
 """Four schedulers and an editor on one store, things that happen to them, and whether every run that was due took place."""
 
+import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic
+from typing import Any
 
 from mainspring.jobstores.record import Record
 from mainspring.jobstores.transitions import RECOVERY_MARGIN
 
 from tests.cluster import logbook
-from tests.cluster.checking import Call, Verdict, expect, judge, lateness_of
+from tests.cluster.checking import Call, Line, Report, Verdict, expect, judge, lateness_of
 from tests.cluster.population import EPOCH, SECOND, definition, one_offs, ticks
 from tests.cluster.processes import Place, SchedulerProcess, listen_until
 
@@ -48,6 +50,8 @@ class Result:
     """That the editor has made."""
     lateness: float
     """Seconds: that of the latest run."""
+    evidence: list[str]
+    """All that is known of the jobs that were not run as they should."""
     least_share: float
     """What the process has run that was neither killed nor frozen and ran least, as a part of its fair share."""
 
@@ -69,12 +73,13 @@ class Cluster:
         scenario = self._scenario
         for _ in range(PROCESSES):
             self._start()
-        for process in self._working:
+        self._editor = self._place.start_editor()
+        for process in self._listening():
             process.wait_for("started")
         calls = self._add_jobs()
         begin = min(time for call in calls for time in call.times)
         start = monotonic() + (begin - logbook.now()) / SECOND
-        self._editor = self._start_editor(begin, calls)
+        self._editor.tell(json.dumps(self._task(begin)))
         for offset, act in self._timeline():
             listen_until(self._listening(), start + offset)
             act()
@@ -107,16 +112,16 @@ class Cluster:
         assert ended < begin, "this machine is too busy: the jobs were due before they were added"
         return [Call(name, begun, ended, job.times(begun)) for name, job in jobs.items()]
 
-    def _start_editor(self, begin: int, calls: list[Call]) -> SchedulerProcess:
-        ticks = {name: (job.start, job.step, job.end) for name, job in self._ticks.items()}
-        return self._place.start_editor(
-            folder=self._folder,
-            recovery=self._scenario.recovery,
-            end=begin + round(self._scenario.seconds * SECOND),
-            ticks=ticks,
-            one_offs=self._scenario.one_offs,
-            seed=len(calls),
-        )
+    def _task(self, begin: int) -> dict[str, Any]:
+        """What the editor is told."""
+        return {
+            "folder": self._folder,
+            "recovery": self._scenario.recovery,
+            "end": begin + round(self._scenario.seconds * SECOND),
+            "ticks": {name: (job.start, job.step, job.end) for name, job in self._ticks.items()},
+            "one_offs": self._scenario.one_offs,
+            "seed": begin,
+        }
 
     # -- what happens ------------------------------------------------------------------------------------------------
 
@@ -189,11 +194,12 @@ class Cluster:
         somebody_died = bool({"kill", "freeze"} & {*scenario.faults})
         lateness = lateness_of(reports)
         calls = calls + logbook.read_calls(self._place.folder)
+        lost = self._lost()
         verdict = judge(
             expect(calls, lateness, losses_are_forgotten=somebody_died),
             lines,
             reports,
-            self._lost(),
+            lost,
             at_most_once=scenario.recovery == "skip",
             all_reported="kill" not in scenario.faults,
         )
@@ -201,8 +207,12 @@ class Cluster:
         whole = [
             process.pid for process in self._place.processes[:PROCESSES] if process.pid not in self._hurt
         ]
+        wrong = {job for job, _ in (*verdict.doubles, *verdict.missing, *verdict.unexpected)}
+        log: list[Call | Line | Report] = [*calls, *lines, *reports]
+        known = sorted(str(each) for each in log if each.job in wrong)
         return Result(
             verdict,
+            evidence=[*known, *(f"lost: {job} {lost[job]}" for job in wrong if job in lost)],
             calls=int(self._editor.said[-1][1]),
             lateness=max((report.time - report.due for report in reports), default=0) / SECOND,
             least_share=min(ran[pid] for pid in whole) * PROCESSES / len(lines),

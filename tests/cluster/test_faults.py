@@ -21,4 +21,4 @@ def test_every_due_run_takes_place(own_place: Place, recovery: str, faults: tupl
         faults = tuple(fault for fault in faults if fault != "outage")  # a file has none
     result = Cluster(own_place, quick(recovery, faults)).run()
     print(result)
-    assert result.verdict.good, result
+    assert result.verdict.good, "\n".join([str(result.verdict), *result.evidence])
