@@ -8,9 +8,12 @@ from typing import Any
 from weakref import WeakSet
 
 import psycopg
+from psycopg.pq import TransactionStatus
 
 _seen: WeakSet[psycopg.Connection[Any]] = WeakSet()
 """All connections that stores of this process have used."""
+
+_kept: list[psycopg.Connection[Any]] = []
 
 
 class TimedConnection(psycopg.Connection[Any]):
@@ -50,7 +53,8 @@ def _after_fork_in_child() -> None:
     """Put nothing in the place of the parent's sockets.
 
     When a connection is collected, or the child exits, libpq says good-bye to the server, on the socket that it shares with the
-    parent: the server would hang up on the parent.
+    parent: the server would hang up on the parent. Those that rest are closed then, into nothing; those that another thread of the
+    parent was using, and may have left in any state, are kept as they are for ever.
     """
     nothing = None
     for connection in [*_seen]:
@@ -61,6 +65,10 @@ def _after_fork_in_child() -> None:
         if nothing is None:
             nothing = os.open(os.devnull, os.O_RDWR)
         os.dup2(nothing, socket, inheritable=False)
+        if connection.pgconn.transaction_status == TransactionStatus.IDLE:
+            connection.close()
+        else:
+            _kept.append(connection)
     if nothing is not None:
         os.close(nothing)
 

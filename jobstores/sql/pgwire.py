@@ -43,13 +43,15 @@ class Wire:
         pgconn = self._pgconn
         if pgconn.status != pq.ConnStatus.OK or pgconn.transaction_status != pq.TransactionStatus.IDLE:
             return False
-        if _is_ready(pgconn.socket, 0.0):
+        # At most its last words, and then the end; else it is some news (of a setting, say), which libpq takes in.
+        for _ in range(3):
+            if not _is_ready(pgconn.socket, 0.0):
+                return True
             try:
                 pgconn.consume_input()
             except psycopg.OperationalError:
                 return False
-            return bool(pgconn.status == pq.ConnStatus.OK)
-        return True
+        return False
 
     @property
     def in_transaction(self) -> bool:

@@ -88,7 +88,7 @@ class PostgreSQL(Dialect):
         settings = {
             "lock_timeout": f"{max(1, int(timeout * 1_000 / LOCK_TRIES))}ms",
             # If this process is frozen in the middle of a step, others do not wait for it for ever.
-            "idle_in_transaction_session_timeout": f"{max(1, int(timeout * 500))}ms",
+            "idle_in_transaction_session_timeout": f"{max(1_000, int(timeout * 500))}ms",
         } | _PLANS
         set_each = ", ".join(f"set_config('{name}', '{value}', %s)" for name, value in settings.items())
         self._set_for_session = f"SELECT {set_each}" % (("false",) * len(settings))

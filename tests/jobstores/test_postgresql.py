@@ -1,8 +1,6 @@
-"""The SQL store on PostgreSQL: the contract on a real server, and what it costs there."""
+"""The SQL store on PostgreSQL: the contract on a real server, with its own engine and with one of the caller's."""
 
 from collections.abc import Iterator
-from typing import Any
-from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -10,21 +8,32 @@ from mainspring.jobstores.sqlalchemy import SQLAlchemyJobStore
 
 from tests.jobstores.contract import JobStoreContract
 from tests.jobstores.contract_base import NewStore
+from tests.jobstores.on_postgresql import table_of_its_own
 from tests.servers import Server
 
 
 @pytest.fixture
 def table(postgresql: Server) -> Iterator[str]:
-    """The name of a table of the test's own."""
-    name = f"jobs_{uuid4().hex}"
-    yield name
-    engine = sa.create_engine(postgresql.url)
-    with engine.begin() as connection:
-        connection.exec_driver_sql(f"DROP TABLE IF EXISTS {name}, {name}_schema")
-    engine.dispose()
+    with table_of_its_own(postgresql.url) as name:
+        yield name
 
 
 class TestPostgreSQL(JobStoreContract):
     @pytest.fixture
     def new_store(self, postgresql: Server, table: str) -> NewStore:
         return lambda: SQLAlchemyJobStore(postgresql.url, tablename=table)
+
+
+class TestOnAnEngineOfTheCallers(JobStoreContract):
+    """Behind a pooler that knows no prepared statements, and with another isolation as default."""
+
+    @pytest.fixture
+    def engine(self, postgresql: Server) -> Iterator[sa.Engine]:
+        arguments = {"prepare_threshold": None}
+        engine = sa.create_engine(postgresql.url, isolation_level="SERIALIZABLE", connect_args=arguments)
+        yield engine
+        engine.dispose()
+
+    @pytest.fixture
+    def new_store(self, engine: sa.Engine, table: str) -> NewStore:
+        return lambda: SQLAlchemyJobStore(engine=engine, tablename=table)
