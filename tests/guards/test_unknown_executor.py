@@ -151,9 +151,10 @@ def test_an_executor_that_is_removed_and_added_again(store: str, tmp_path: Path)
 
 def test_an_executor_that_goes_between_the_claim_and_the_submit(store: str, tmp_path: Path) -> None:
     """A listener removes it when the first job of the batch is submitted: the second one goes back, and waits."""
+    executor = HoldingExecutor()
     scheduler = virtual(
         jobstores={"default": STORES[store](tmp_path)},
-        executors={"mine": HoldingExecutor()},
+        executors={"mine": executor},
         job_defaults={"misfire_grace_time": None},
     )
     heard = Heard(scheduler)
@@ -166,6 +167,7 @@ def test_an_executor_that_goes_between_the_claim_and_the_submit(store: str, tmp_
         scheduler.add_executor(DebugExecutor(), "mine")
         scheduler.advance(MINUTE)
         assert heard.seconds("b") == [60]
+        executor.release()  # else a keeper would outlive the test
     assert not heard.of(EVENT_JOB_SUBMIT_FAILED)
 
 
