@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from multiprocessing import connection as pipes
 from multiprocessing import resource_tracker
 from multiprocessing.context import BaseContext
+from multiprocessing.spawn import get_executable
 from typing import Any
 
 from ..events import ManualClock
@@ -238,12 +239,12 @@ class _Process:
             return WorkerDiedError(f'worker process {pid} {how} while it ran job "{self._job}"', pid, code)
         if self._ready:
             return WorkerDiedError(f'worker process {pid} {how} before it began job "{self._job}"', pid, code)
-        return WorkerDiedError(
-            f"worker process {pid} {how} while it was starting; if the program is a script, what it does must stand below "
-            '`if __name__ == "__main__":`, since its worker processes import it',
-            pid,
-            code,
-        )
+        advice = 'if the program is a script, what it does must stand below `if __name__ == "__main__":`, since its worker processes import it'
+        executable = os.fsdecode(get_executable() or "")
+        if "python" not in os.path.basename(executable).lower():
+            # A server that embeds the interpreter (uWSGI) is what would be started.
+            advice = f"it was started as {executable!r}, which seems to be no Python: name one with multiprocessing.set_executable(...)"
+        return WorkerDiedError(f"worker process {pid} {how} while it was starting; {advice}", pid, code)
 
     def _exit_code(self) -> int | None:
         """Wait for the process to be gone. None if somebody else has taken its exit code (a SIGCHLD handler, say)."""

@@ -18,7 +18,14 @@ from ..triggers import calls_user_code
 from ..triggers.instants import from_micros, to_micros
 from . import edits, transitions
 from .base import BaseJobStore
-from .errors import ConflictingIdError, JobLookupError, JobRestoreError, StaleJobError, ends_program
+from .errors import (
+    ConflictingIdError,
+    JobLookupError,
+    JobRestoreError,
+    StaleJobError,
+    described,
+    ends_program,
+)
 from .job import Job
 from .owner import is_gone
 from .record import (
@@ -412,7 +419,10 @@ class RecordJobStore(BaseJobStore):
             try:
                 jobs.append(self._snapshot(record))
             except JobRestoreError as exc:
-                self._logger.error("Unable to restore %s -- it stays in the store", exc)
+                reason = described(exc.__cause__ or exc)
+                self._logger.error(
+                    'Unable to restore job "%s" -- it stays in the store: %s', record.id, reason
+                )
         return jobs
 
     def _random_bits(self) -> int:

@@ -113,6 +113,7 @@ class BaseScheduler(PluginMethods, CareMethods):
         Raises `SchedulerAlreadyRunningError` if it runs, and TypeError, ValueError or LookupError for what is not right; then nothing
         has changed.
         """
+        self._check_process()
         with self._lock:
             if self.state != STATE_STOPPED:
                 raise SchedulerAlreadyRunningError

@@ -1,5 +1,6 @@
 """The process pool: processes that die, what cannot travel, how processes start and end."""
 
+import multiprocessing
 import os
 import random
 import re
@@ -9,6 +10,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from multiprocessing.spawn import get_executable
 from pathlib import Path
 from typing import Any
 
@@ -278,10 +280,25 @@ def test_an_initializer_that_kills_or_cannot_be_pickled(start: Start, scheduler:
     outcome = scheduler.outcome()
     assert isinstance(outcome.exception, WorkerDiedError)
     assert "while it was starting" in str(outcome.exception)
+    assert "__main__" in str(outcome.exception)
     submit(start(initializer=lambda: None), fakes.pid)
     outcome = scheduler.outcome()
     assert isinstance(outcome.exception, WorkerStartError)
     assert "could not be started" in str(outcome.exception)
+
+
+def test_a_program_that_is_no_python_is_named(start: Start, scheduler: FakeScheduler) -> None:
+    """Where a server embeds the interpreter, `sys.executable` is the server."""
+    before = get_executable()
+    multiprocessing.set_executable("/bin/false")
+    try:
+        submit(start(), fakes.pid)
+        outcome = scheduler.outcome()
+    finally:
+        multiprocessing.set_executable(before)
+    assert isinstance(outcome.exception, WorkerDiedError)
+    assert "started as '/bin/false'" in str(outcome.exception)
+    assert "multiprocessing.set_executable" in str(outcome.exception)
 
 
 def test_max_tasks_per_child(start: Start, scheduler: FakeScheduler) -> None:
@@ -445,6 +462,7 @@ executor.shutdown()"""
 def test_a_run_that_never_ends_does_not_keep_the_program(tmp_path: Path) -> None:
     path = tmp_path / "out"
     body = f"""executor.submit_job(fakes.FakeJob(fakes.sleep_for_ever, ({str(path)!r},)), fakes.now())
+import multiprocessing
 import os
 while not os.path.exists({str(path)!r}):
     threading.Event().wait(0.01)

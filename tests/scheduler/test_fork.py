@@ -78,6 +78,7 @@ scheduler.add_job(print, "interval", hours=1, id="x")
 def child():
     return {
         "running": scheduler.running,
+        "configure": refused(scheduler.configure, timezone="UTC"),
         "add_job": refused(scheduler.add_job, print),
         "add_jobs": refused(scheduler.add_jobs, []),
         "get_job": refused(scheduler.get_job, "x"),
