@@ -10,7 +10,7 @@ import pymysql
 import sqlalchemy as sa
 from pymysql.constants import CLIENT, ER, SERVER_STATUS
 
-from .mysqlstatements import FEW, MySQLStatements
+from .mysqlstatements import FEW, MySQLStatements, unpacked
 from .session import OvertakenError, Session
 
 _PACKET: Final = 524_288
@@ -51,7 +51,7 @@ class MySQLSession(Session):
         return self.ask(sql, values)()
 
     def ask(self, sql: str, values: Sequence[Any] = ()) -> Callable[[], Sequence[Sequence[Any]]]:
-        answer = _Answer(self, len(self._kept))
+        answer = _Answer(self, len(self._kept), sql in self._statements.packed)
         self._kept.append((sql, values, None))
         self._asked.append(answer)
         return answer
@@ -121,17 +121,19 @@ class MySQLSession(Session):
                 raise OvertakenError from error
             raise
         for answer in asked:
-            answer.rows = results[answer.place]
+            rows = results[answer.place]
+            answer.rows = unpacked(rows) if answer.is_packed else rows
 
 
 class _Answer:
     """The rows of a statement that is kept, and sent when they are asked for at the latest."""
 
-    __slots__ = ("place", "rows", "session")
+    __slots__ = ("is_packed", "place", "rows", "session")
 
-    def __init__(self, session: MySQLSession, place: int) -> None:
+    def __init__(self, session: MySQLSession, place: int, is_packed: bool) -> None:
         self.session = session
         self.place = place
+        self.is_packed = is_packed
         self.rows: Sequence[Sequence[Any]] | None = None
 
     def __call__(self) -> Sequence[Sequence[Any]]:
