@@ -18,7 +18,6 @@ from tests.cluster.population import EPOCH, SECOND, definition, one_offs, ticks
 from tests.cluster.processes import Place, SchedulerProcess, listen_until
 
 PROCESSES = 4
-WORKERS = 20
 SETTLING = 120.0  # seconds: all that is left has run by then, or been given up
 HEARD = ["started", "error", "missed", "skipped", "parked", "lost", "found"]
 NEVER = {"error", "missed", "skipped"}
@@ -36,6 +35,8 @@ class Scenario:
     """In which they are due."""
     preparation: float = 10.0
     """Seconds in which all of them can be added."""
+    workers: int = 8
+    """Of each process: so few that runs wait for one in each burst, claimed and not begun."""
     lease: float = 1.0
     down: float = 3.0
     """Seconds of an outage."""
@@ -88,7 +89,11 @@ class Cluster:
 
     def _start(self) -> None:
         process = self._place.start(
-            HEARD, workers=WORKERS, claim_window=1_000, lease=self._scenario.lease, log_folder=self._folder
+            HEARD,
+            workers=self._scenario.workers,
+            claim_window=1_000,
+            lease=self._scenario.lease,
+            log_folder=self._folder,
         )
         self._working.append(process)
 

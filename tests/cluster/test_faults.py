@@ -8,7 +8,9 @@ from tests.cluster.scenario import Cluster, Scenario
 
 def quick(recovery: str, faults: tuple[str, ...]) -> Scenario:
     """A scenario of some seconds."""
-    return Scenario(recovery, faults, one_offs=400, intervals=20, preparation=4.0, seconds=8.0, down=2.0)
+    return Scenario(
+        recovery, faults, one_offs=400, intervals=20, workers=3, preparation=4.0, seconds=8.0, down=2.0
+    )
 
 
 @pytest.mark.parametrize(
