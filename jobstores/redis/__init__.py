@@ -25,6 +25,7 @@ from .link import Link
 from .push import Listener
 from .scripts import CLEAR, LEASED, LOOK, NOW, OPEN, OVERDUE, READ, READ_PAGE
 from .writing import LAYOUT, InDoubtError, Writing, newer_layout
+from .writing import Written as _Written
 
 _TRIES: Final = 20
 
@@ -110,6 +111,7 @@ class RedisJobStore(SharedJobStore):
         self._wary = 0
         self._reserves = True
         self._held = _NOTHING_HELD
+        self._foreseen: Record | None = None
         self.claim_attempts = 0
         """How many records claims have compared, and written if they were as they had been read."""
         self.claims_lost = 0
@@ -123,6 +125,7 @@ class RedisJobStore(SharedJobStore):
         self._doubts.clear()
         self._in_doubt = []
         self._held = _NOTHING_HELD
+        self._foreseen = None
         self._wary = 0
 
     def start(self, scheduler: Any, alias: str) -> None:
@@ -263,6 +266,8 @@ class RedisJobStore(SharedJobStore):
                 lost = self._writing.commit(written, pushes=True).lost
                 self._remember(change for change in written if change[0].id not in lost)
                 again |= lost
+                if self._foreseen is not None and self._foreseen.id in current:
+                    self._foreseen = None
             left = [place for place in left if changes[place][0] in again]
             known, believed = {}, False
         raise self._overtaken()
@@ -300,28 +305,48 @@ class RedisJobStore(SharedJobStore):
             answer: list[Any] = self._link.run(LOOK, keys, now, until, 0 if self._wary else FEW, *numbers)
             return answer
 
-        lease_until = now + self._lease
+        def new_round(wanted: Wanted, held: Mapping[str, Record]) -> ClaimRound:
+            until = now + self._lease
+            return ClaimRound(
+                look, now, wanted, choose, owner=self.owner.name, lease_until=until, stamp=stamp, held=held
+            )
+
+        foreseen, self._foreseen = self._foreseen, None
+        if foreseen is None or self._wary:
+            return self._look_and_claim(new_round, now, wanted)
+        claim = new_round(wanted, {})
+        if not claim.decide_foreseen(foreseen):
+            return self._look_and_claim(new_round, now, wanted)
+        # The one that was waited for is written without another look. If somebody has changed it since, the comparison says so.
+        if self._write_claim(claim, now, wanted).due:
+            try:
+                rest = self._look_and_claim(new_round, now, claim.rooms())
+            except JobStoreError:
+                claim.won.more = (
+                    True  # what is won has to be started; the next look meets the error, or it has passed
+                )
+            else:
+                rest.rows += claim.won.rows
+                return rest
+        return claim.won
+
+    def _look_and_claim(
+        self, new_round: Callable[[Wanted, Mapping[str, Record]], ClaimRound], now: int, wanted: Wanted
+    ) -> Won:
         held_until, held = self._held
         self._held = _NOTHING_HELD
-        claim = ClaimRound(
-            look,
-            now,
-            wanted,
-            choose,
-            owner=self.owner.name,
-            lease_until=lease_until,
-            stamp=stamp,
-            # Later, they are found like any others.
-            held=held if held_until - RESERVED_FOR <= now < held_until else {},
-        )
+        # Later, they are found like any others.
+        claim = new_round(wanted, held if held_until - RESERVED_FOR <= now < held_until else {})
         if claim.decide_all():
             self._write_claim(claim, now, wanted)
+        else:
+            self._foreseen = claim.first
         if claim.held:
             self._held = now + RESERVED_FOR, claim.held
         self._reserves = not claim.passed_over
         return claim.won
 
-    def _write_claim(self, claim: ClaimRound, now: int, wanted: Wanted) -> None:
+    def _write_claim(self, claim: ClaimRound, now: int, wanted: Wanted) -> _Written:
         won, changes = claim.won, claim.written
         try:
             written = self._writing.commit(changes, released=claim.released(), now=now, aliases=wanted)
@@ -330,7 +355,7 @@ class RedisJobStore(SharedJobStore):
             self._in_doubt += claim.started()
             self._doubts.append(doubt)
             raise
-        won.wake_at = written.wake_at
+        won.wake_at, self._foreseen = written.wake_at, written.first
         self.claim_attempts += len(changes)
         self.claims_lost += len(written.lost)
         self._wary = max(0, self._wary - 1)
@@ -340,6 +365,7 @@ class RedisJobStore(SharedJobStore):
             won.more = True
             self._wary = _WARY
         self._remember(change for change in changes if change[0].id not in written.lost)
+        return written
 
     def _give_back_doubtful(self) -> None:
         while self._doubts:

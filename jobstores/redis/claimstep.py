@@ -45,6 +45,15 @@ class ClaimRound(ClaimBatch):
         self._read = 0
         self._later: int | None = None
         self._seen = {*held}
+        self.first: Record | None = None
+        """The record that has something due at `won.wake_at`."""
+
+    def decide_foreseen(self, record: Record) -> bool:
+        """Decide one that is due by now, as it was when something else was read, without a look. False: a look is needed all the same."""
+        won = self.begin()
+        if record.wake_at is not None and record.wake_at <= self._now:
+            self.decide([record], self._wanted.get(record.executor, 0))
+        return bool(won.rows)
 
     def decide_all(self) -> bool:
         """Look and decide. Whether anything is to be written, reservations to be ended included. `won` says all that there is to say."""
@@ -53,10 +62,10 @@ class ClaimRound(ClaimBatch):
         aliases = [*rooms]
         sizes = [min(max(room, 0) + 1, PAGE) for room in rooms.values()]
         # One more than there is room for tells whether more is due. It is not reserved: it is for somebody else.
-        wake_at, reserved, *pages = self._look(
+        wake_at, first, reserved, *pages = self._look(
             aliases, [number for size in sizes for number in (0, size, size - 1)]
         )
-        won.wake_at = to_time(wake_at)
+        won.wake_at, self.first = to_time(wake_at), first_of(first)
         for alias, size, page in zip(
             aliases, sizes, pages, strict=False
         ):  # no pages at all if nothing is due
@@ -68,18 +77,22 @@ class ClaimRound(ClaimBatch):
 
     def _decide_held(self) -> dict[str, int]:
         """Decide those that were held back for this claim. How much room is left then."""
-        rooms = dict(self._wanted)
         if self._held:
-            pages: dict[str, list[Record]] = {alias: [] for alias in rooms}
+            pages: dict[str, list[Record]] = {alias: [] for alias in self._wanted}
             for record in self._held.values():
                 if record.executor in pages:
                     pages[record.executor].append(record)
             for alias, records in pages.items():
-                self.decide(records, rooms[alias])
-            for before, decision, _ in self.won.rows:
-                rooms[before.executor] -= decision.starts or 1
-            for record in self.won.deferred:
-                rooms[record.executor] -= 1
+                self.decide(records, self._wanted[alias])
+        return self.rooms()
+
+    def rooms(self) -> dict[str, int]:
+        """How much room is left, behind what has been decided."""
+        rooms = dict(self._wanted)
+        for before, decision, _ in self.won.rows:
+            rooms[before.executor] -= decision.starts or 1
+        for record in self.won.deferred:
+            rooms[record.executor] -= 1
         return rooms
 
     @property
@@ -137,12 +150,19 @@ class ClaimRound(ClaimBatch):
             # Those that are reserved are not found again, and those that are not stand where they stood.
             read += len(pairs)
             size = PAGE
-            _, again, *pages = self._look(
+            _, _, again, *pages = self._look(
                 [alias], [0 if reserved else read, size, size - 1 if reserved else 0]
             )
             if not pages:
                 return
             page, reserved = pages[0], reserved and again == b"1"
+
+
+def first_of(lines: bytes) -> Record | None:
+    """The record of the lines of one."""
+    for job_id, line in in_pairs(lines):
+        return load_record(job_id, line)
+    return None
 
 
 def to_time(score: bytes) -> int | None:

@@ -45,14 +45,19 @@ end
 """
 
 _FIRST_AFTER: Final = """
--- The first time behind `now` in some indexes, as text; '' if there is none. Sought with O(log n) in each.
+-- The first time behind `now` in some indexes, as text, '' if there is none; and the id and the record that it stands for, as lines, unless
+-- it stands for several.
 local function first_after(now, from)
-  local wake = ''
+  local wake, id = '', nil
   for place = from, #KEYS do
-    local first = redis.call('ZRANGEBYSCORE', KEYS[place], '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
-    if first[2] and (wake == '' or tonumber(first[2]) < tonumber(wake)) then wake = first[2] end
+    local first = redis.call('ZRANGEBYSCORE', KEYS[place], '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', 0, 2)
+    if first[2] and (wake == '' or tonumber(first[2]) < tonumber(wake)) then
+      wake = first[2]
+      id = first[4] ~= wake and first[1]
+    end
   end
-  return wake
+  local text = id and redis.call('HGET', KEYS[1], id)
+  return wake, text and id .. '\\n' .. text or ''
 end
 """
 
@@ -79,12 +84,13 @@ LOOK: Final = Script(
 -- KEYS: records, and the index of each executor.
 -- ARGV: now; until when to reserve ('' for not at all); how many due records are too few to be worth a reservation;
 --       and for each executor: how many due ones to leave out, how many to read, how many of those to reserve.
--- Answers: the first time behind now ('' for none); whether they are reserved; and for each executor lines: id, record, id, record...
+-- Answers: the first time behind now ('' for none), its id and record; whether they are reserved; and for each executor lines: id, record...
 --
 -- To reserve is to move the entry in the index: the record stays as it is, and what is due now is not found by others before the
 -- reservation ends. Nothing depends on that: whoever writes compares the stamp. A reservation that nobody follows up ends by itself.
 local now, reserved_until = ARGV[1], ARGV[2]
-local answer = {first_after(now, 2), '0'}
+local wake, first = first_after(now, 2)
+local answer = {wake, first, '0'}
 local found, total = {}, 0
 for place = 2, #KEYS do
   local at = 3 * place - 2
@@ -92,10 +98,10 @@ for place = 2, #KEYS do
   found[place] = ids
   total = total + #ids
 end
-if total == 0 then return {answer[1], answer[2]} end
+if total == 0 then return answer end
 
 local reserves = reserved_until ~= '' and total > tonumber(ARGV[3])
-if reserves then answer[2] = '1' end
+if reserves then answer[3] = '1' end
 for place = 2, #KEYS do
   local ids, lines, moved, strays = found[place], {}, {}, {}
   local texts = values(KEYS[1], ids)
@@ -135,19 +141,20 @@ COMMIT: Final = Script(
 --       6 now, to be told the first time behind it in the indexes, or '';
 --       7 for each index a line: the executor's alias if it may be new, and a line: the earliest time at which something is to be due
 --         sooner than before; 8 the channel to tell that on; 9 what is told beside the time; and the payloads from here on.
--- Answers 'done', the lines of ids that were not written, the first time behind now; or, without having written, 'taken', the lines of
--- ids and records that stand in the way of 'all'; 'version' and the layout that is there; or 'fenced'.
+-- Answers 'done', the lines of ids that were not written, and, if asked for, the first time behind now, its id and record, and '1' if
+-- something is due; or, without having written, 'taken', the lines of ids and records that stand in the way of 'all'; 'version' and the
+-- layout that is there; or 'fenced'.
 local records, payloads, leases, marker = KEYS[1], KEYS[2], KEYS[3], KEYS[6]
 
 -- Who repeats a write because its answer got lost gets the same answer, and nothing is written twice. (FENCE is the other half.)
 local latest = redis.call('GET', marker)
 if latest then
   local name, state, lost = string.match(latest, '^([^\\n]*)\\n([^\\n]*)\\n(.*)$')
-  if name == ARGV[1] then return {state, lost, ''} end
+  if name == ARGV[1] then return {state, lost} end
 end
 if ARGV[3] ~= '' then
   local there = redis.call('GET', KEYS[5])
-  if there and there ~= ARGV[3] then return {'version', there, ''} end
+  if there and there ~= ARGV[3] then return {'version', there} end
 end
 
 local ids, changes = {}, {}
@@ -174,7 +181,7 @@ for number, text in ipairs(current) do
     changes[number] = false
   end
 end
-if ARGV[2] == 'all' and #lost > 0 then return {'taken', table.concat(ways, '\\n'), ''} end
+if ARGV[2] == 'all' and #lost > 0 then return {'taken', table.concat(ways, '\\n')} end
 
 -- A push tells those who wait for a later time. Who waits for an earlier one looks then, unless that is past and they are late.
 local push = ''
@@ -268,9 +275,13 @@ if #ids == 0 or #texts + #gone + #kept > 0 then
 end
 -- Not worth failing for: it may be a matter of permissions, and those who are not told look within their poll interval.
 if push ~= '' then redis.pcall('PUBLISH', ARGV[8], push .. ' ' .. ARGV[9]) end
-local wake = ''
-if ARGV[6] ~= '' then wake = first_after(ARGV[6], 7) end
-return {'done', names, wake}
+if ARGV[6] == '' then return {'done', names} end
+local wake, first = first_after(ARGV[6], 7)
+local due = ''
+for place = 7, #KEYS do
+  if redis.call('ZRANGEBYSCORE', KEYS[place], '-inf', ARGV[6], 'LIMIT', 0, 1)[1] then due = '1' end
+end
+return {'done', names, wake, first, due}
 """
 )
 
@@ -283,10 +294,10 @@ FENCE: Final = Script(
 local latest = redis.call('GET', KEYS[1])
 if latest then
   local name, state, lost = string.match(latest, '^([^\\n]*)\\n([^\\n]*)\\n(.*)$')
-  if name == ARGV[1] then return {state, lost, ''} end
+  if name == ARGV[1] then return {state, lost} end
 end
 redis.call('SET', KEYS[1], ARGV[1] .. '\\nfenced\\n', 'EX', MARKER_SECONDS)
-return {'fenced', '', ''}
+return {'fenced', ''}
 """
 )
 

@@ -12,7 +12,7 @@ from ..claiming import Change
 from ..errors import JobStoreError, StoreUnreachableError
 from ..record import Record, is_sooner, lease_time
 from ..uncertain import UncertainWriteError
-from .claimstep import to_time
+from .claimstep import first_of, to_time
 from .codec import dump_record, escaped, in_pairs, load_record, to_text, unescaped
 from .keys import Keys
 from .link import Link, LostReplyError
@@ -35,6 +35,10 @@ class Written:
     lost: frozenset[str] = frozenset()
     """Ids of the records that somebody else had written since they were read: these were not."""
     wake_at: int | None = None
+    first: Record | None = None
+    """The record that has something due then."""
+    due: bool = False
+    """Something is due now."""
     in_the_way: dict[str, Record | None] = field(default_factory=dict)
     """If nothing was written, since it was to be all or none: the records that are not as they were read, as they are."""
 
@@ -83,13 +87,16 @@ class Writing:
             batch.release(record)
         arguments = batch.arguments(all_or_none, now)
         reply = self._sure(batch.indexes, [*arguments, self._keys.channel, self.name, *batch.payloads])
-        state, lines, wake_at = reply
+        state, lines, *next_ones = reply
         if state == b"version":
             raise JobStoreError(newer_layout(self._link, to_text(lines)))
         if state == b"taken":
             return Written(False, in_the_way=_in_the_way(lines))
         lost = frozenset(map(unescaped, to_text(lines).split("\n"))) if lines else frozenset()
-        return Written(True, lost, to_time(wake_at))
+        if not next_ones:
+            return Written(True, lost)
+        wake_at, first, due = next_ones
+        return Written(True, lost, to_time(wake_at), first_of(first), bool(due))
 
     def _marker(self) -> str:
         try:

@@ -279,4 +279,5 @@ def test_its_connections_are_closed_with_it(client: Any, redis_server: Server) -
     started(store)
     assert connections() >= 1
     store.shutdown()
-    assert connections() == 0
+    # The server notices when it comes to it.
+    assert any(connections() == 0 for _ in range(10_000))

@@ -1,4 +1,4 @@
-"""What the Redis store does when several schedulers are at the same records: races that are forced, and how often the server is asked."""
+"""What the Redis store does when several schedulers are at the same records, at pages of them, and with numbers and texts of all kinds."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,8 +9,6 @@ from mainspring.jobstores.owner import Owner
 from mainspring.jobstores.record import Decision, Plan, Run
 from mainspring.jobstores.redis import RedisJobStore
 from mainspring.jobstores.redis.claimstep import FEW, RESERVED_FOR
-from mainspring.jobstores.redis.scripts import COMMIT, LOOK
-from mainspring.triggers.instants import from_micros
 
 from tests.jobstores.driving import (
     LEASE,
@@ -350,98 +348,3 @@ def test_any_text_is_an_id_and_an_alias(two: Two, name: str) -> None:
     assert other.peek(name) == record_of(one, name)
     other.remove_job(name)
     assert ids_of(one) == ["plain"]
-
-
-# -- how often the server is asked ----------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def asked(two: Two) -> list[str]:
-    """What the first store asks for."""
-    names = {script.sha: name for name, script in (("look", LOOK), ("commit", COMMIT))}
-    asked: list[str] = []
-    link = two[0]._link
-    ask = link._ask
-
-    def counting(*command: Any) -> Any:
-        asked.append(names.get(command[1], command[1]) if command[0] == "EVALSHA" else command[0])
-        return ask(*command)
-
-    link._ask = counting  # type: ignore[method-assign]
-    return asked
-
-
-def test_a_look_when_nothing_is_due_is_one_round_trip_that_writes_nothing(
-    two: Two, asked: list[str], client: Any
-) -> None:
-    one, other = two
-    insert(other, *(new_job(f"{n:04}", 60 + n, executor=f"{n % 3}") for n in range(500)))
-    before = client.info("persistence")["rdb_changes_since_last_save"]
-    assert claim_once(one, NOW, {f"{n}": 10 for n in range(4)}).wake_at == micros(60)
-    assert asked == ["look"]
-    assert client.info("persistence")["rdb_changes_since_last_save"] == before
-
-
-def test_one_due_job_is_a_look_and_a_write_and_its_end_one_write(two: Two, asked: list[str]) -> None:
-    one, other = two
-    insert(other, new_job("a", 0, every(60)), *(new_job(f"{n}", 500) for n in range(100)))
-    known(one)
-    asked.clear()
-    claims = claim_once(one).claims
-    assert asked == ["look", "commit"]
-    asked.clear()
-    finish(one, *claims)
-    assert asked == ["commit"]
-
-
-def test_many_due_jobs_are_a_look_and_a_write(two: Two, asked: list[str]) -> None:
-    one, other = two
-    insert(other, *(new_job(f"{n}", 0, every(60)) for n in range(900)))
-    known(one)
-    asked.clear()
-    claims = claim_once(one).claims
-    assert (len(claims), asked) == (900, ["look", "commit"])
-    asked.clear()
-    finish(one, *claims)
-    assert asked == ["commit"]
-
-
-def test_jobs_are_added_in_one_round_trip(two: Two, asked: list[str]) -> None:
-    insert(two[0], *(new_job(f"{n}", 0) for n in range(300)))
-    assert asked == ["commit"]
-
-
-# -- what is left behind ----------------------------------------------------------------------------------------------------
-
-
-def test_nothing_is_left_of_jobs_that_are_gone(two: Two, client: Any) -> None:
-    one, other = two
-    insert(
-        one, *(new_job(f"{n}", 0, once(0)) for n in range(20)), new_job("a", 5), new_job("b", 5, executor="x")
-    )
-    finish(other, *claim(other).claims)
-    one.remove_job("a")
-    assert {key.decode().split(":")[0] for key in client.keys("*")} == {
-        "{mainspring}.records",
-        "{mainspring}.payloads",
-        "{mainspring}.executors",
-        "{mainspring}.version",
-        "{mainspring}.due",
-        "{mainspring}.write",
-    }
-    assert client.hkeys("{mainspring}.payloads") == [b"b"]
-    one.remove_all_jobs()
-    one.shutdown()
-    other.shutdown()
-    assert client.keys("*") == [b"{mainspring}.version"]
-
-
-def test_the_servers_clock_is_told(two: Two, client: Any) -> None:
-    def micros_of(answer: tuple[int, int]) -> int:
-        return answer[0] * 1_000_000 + answer[1]
-
-    before = micros_of(client.time())
-    told = two[0].server_time()
-    assert told is not None
-    assert before <= told <= micros_of(client.time())
-    assert from_micros(told, StubScheduler().timezone).year >= 2025
