@@ -86,15 +86,14 @@ class SQLAlchemyJobStore(SharedJobStore):
         push: bool = True,
     ) -> None:
         super().__init__(serializer, pickle_protocol, signing_keys, allowed_callables, poll_interval, timeout)
-        self._schema = Schema(tablename, _resolved(metadata), tableschema)
         if synchronous not in ("FULL", "NORMAL"):
             raise ValueError(f"synchronous must be 'FULL' or 'NORMAL', got {synchronous!r}")
         given = _resolved(engine)
         chosen = _created(url, engine_options or {}, timeout) if given is None else _checked(given)
         owned = given is None
-        dialect = dialect_class(chosen.url)(
-            chosen, self._schema, owned=owned, synchronous=synchronous, timeout=timeout
-        )
+        kind = dialect_class(chosen.url)
+        self._schema = Schema(tablename, _resolved(metadata), tableschema, clustered=kind.clusters)
+        dialect = kind(chosen, self._schema, owned=owned, synchronous=synchronous, timeout=timeout)
         self._database = Database(chosen, dialect, self._schema, owned)
         self._table = RecordTable(dialect.statements)
         self._push = push and dialect.pushes

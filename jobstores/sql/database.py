@@ -113,8 +113,13 @@ class Database:
         failure: Exception,
     ) -> bool:
         """Whether a transaction whose commit raised was written. All of it was, or nothing: one record tells for all."""
+
+        def ask(session: Session) -> dict[str, str]:
+            self.dialect.await_end(session, written)
+            return stamps(session, [*written])
+
         try:
-            found = self.reading(lambda session: stamps(session, [*written]))
+            found = self.reading(ask)
         except JobStoreError as error:
             raise UncertainWriteError(
                 f"{self}: committing failed ({_reason(failure)}), and so did finding out whether it was written: {error}"

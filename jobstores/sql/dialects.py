@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Final
 
 import sqlalchemy as sa
 
+from ..uncertain import Stamps
 from .schema import Schema
 from .session import Session
 from .statements import Statements
@@ -40,6 +41,8 @@ class Dialect(ABC):
     """What SQLAlchemy and the driver raise."""
     shared: bool = True
     """Whether other processes can use the same database."""
+    clusters: ClassVar[bool] = True
+    """Whether the server keeps rows in the order of their primary key."""
     server_time: ClassVar[str | None] = None
     """The statement that answers the server's time in µs UTC; None: it has no clock of its own."""
     skips_locked: ClassVar[bool] = False
@@ -133,6 +136,9 @@ class Dialect(ABC):
     @abstractmethod
     def is_passing(self, error: BaseException) -> bool:
         """Whether the step was refused only because others were at work: it is tried again."""
+
+    def await_end(self, session: Session, written: Stamps) -> None:  # noqa: B027 - where locked reads wait for all of it
+        """Called before the stamps are read of what a step may have written whose connection was lost: wait for the end of that step."""
 
     def is_refused(self, error: BaseException) -> bool:
         """Whether it is certain that a step whose commit raised this was not written: the server itself has said so."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -34,6 +35,7 @@ class PostgreSQLStatements(Statements):
         kind: Any = PGDialect_psycopg
         self._name = kind().identifier_preparer.format_table(schema.records)
         super().__init__(schema, kind(paramstyle="numeric_dollar"))
+        self._by_ids = cache(self._select_by_ids)
         columns = ", ".join(INSERTED)
         types = [self._type(name) for name in INSERTED]
         arrays = ", ".join(f"${n}::{each}[]" for n, each in enumerate(types, 1))
@@ -43,6 +45,8 @@ class PostgreSQLStatements(Statements):
         self.delete = self._batch(f"DELETE FROM {self._name} AS t USING", ())
         # the ids: locks the rows in their order
         self.lock = f"SELECT 1 FROM {self._name} WHERE id = ANY($1::text[]) ORDER BY id FOR UPDATE"
+        # the stamp of a step that adds: held until its transaction ends, waited for by whoever does not know whether it has ended
+        self.lock_stamp = "SELECT pg_advisory_xact_lock(hashtextextended($1::text, 0))"
         # channel, payload, executor, time: a push, if the time is the earliest to come there, or something is overdue
         now = "(extract(epoch from clock_timestamp()) * 1000000)::bigint"
         self.notify = (
@@ -50,6 +54,13 @@ class PostgreSQLStatements(Statements):
             f"WHERE executor = $3::text AND wake_at > {now} AND wake_at <= $4::bigint) "
             f"OR EXISTS (SELECT 1 FROM {self._name} WHERE executor = $3::text AND wake_at <= {now})"
         )
+
+    def by_ids(self, ids: Sequence[str], payload: bool, lock: bool) -> Iterator[tuple[str, Sequence[Any]]]:
+        yield self._by_ids(payload and not lock, lock), (texts(ids),)
+
+    def _select_by_ids(self, payload: bool, lock: bool) -> str:
+        order = " ORDER BY id FOR UPDATE" if lock else ""
+        return f"{self._text(self._select(payload))} WHERE id = ANY($1::text[]){order}"
 
     @staticmethod
     def ids(ids: Sequence[str]) -> tuple[str]:

@@ -19,6 +19,7 @@ except ImportError as exc:
     ) from exc
 from psycopg.pq import TransactionStatus
 
+from ..uncertain import Stamps
 from .dialects import Dialect
 from .pgconnections import TimedConnection, keep_from_children
 from .pglistener import Listener
@@ -70,6 +71,7 @@ class PostgreSQL(Dialect):
     name = "postgresql"
     errors = (sa.exc.SQLAlchemyError, psycopg.Error)
     server_time = "SELECT (extract(epoch from clock_timestamp()) * 1000000)::bigint"
+    clusters = False
     skips_locked = True
     pushes = True
     statements: PostgreSQLStatements
@@ -227,6 +229,11 @@ class PostgreSQL(Dialect):
     def exclude(self, session: Session) -> None:
         name = f"mainspring {self._schema.records.fullname}"
         session.run("SELECT pg_advisory_xact_lock(hashtextextended($1::text, 0))", (name,))
+
+    def await_end(self, session: Session, written: Stamps) -> None:
+        # A locked read waits for the end of what has changed rows; of new rows it sees nothing before.
+        for stamp in {after for before, after in written.values() if before is None and after is not None}:
+            session.rows(self.statements.lock_stamp, (stamp,))
 
     def announce(self, session: Session, sooner: Mapping[str, int]) -> None:
         for executor, at in sooner.items():

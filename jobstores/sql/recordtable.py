@@ -21,7 +21,7 @@ from .rows import (
     to_record,
 )
 from .session import Session
-from .statements import IDS_AT_ONCE, Statements
+from .statements import Statements
 
 _BEFORE_ALL: Final = -(2**63)
 
@@ -72,14 +72,10 @@ class RecordTable:
             job_ids = sorted(
                 job_ids
             )  # everybody in the same order, or two that lock several would wait for each other
+        make = to_full_record if payload and not lock else to_record
         records: list[Record] = []
-        for start in range(0, len(job_ids), IDS_AT_ONCE):
-            chunk = tuple(job_ids[start : start + IDS_AT_ONCE])
-            # A few sizes only, filled up with the last id, so that the driver knows the statement.
-            size = 1 if len(chunk) == 1 else 16 if len(chunk) <= 16 else IDS_AT_ONCE
-            chunk += chunk[-1:] * (size - len(chunk))
-            sql = self._sql.read_locked(size) if lock else self._sql.read(payload, size)
-            records += map(to_full_record if payload else to_record, session.rows(sql, chunk))
+        for answer in [session.ask(sql, values) for sql, values in self._sql.by_ids(job_ids, payload, lock)]:
+            records += map(make, answer())
         return records
 
     def every(self, session: Session, payload: bool) -> list[Record]:

@@ -29,8 +29,16 @@ class Schema:
     """The tables of one store: `records`, and `versions` with a single row that says which layout `records` has."""
 
     def __init__(
-        self, tablename: str, metadata: sa.MetaData | None = None, schema: str | None = None
+        self,
+        tablename: str,
+        metadata: sa.MetaData | None = None,
+        schema: str | None = None,
+        *,
+        clustered: bool = True,
     ) -> None:
+        """`clustered`: the server keeps the rows in the order of the primary key. Where it does not (PostgreSQL), an index over `seq`
+        would be written with every run, and used for nothing.
+        """
         metadata = sa.MetaData() if metadata is None else metadata
         self.records = sa.Table(
             tablename,
@@ -38,9 +46,13 @@ class Schema:
             # Where the row lies: records that were added together lie together, and are claimed in this order. Claiming what is
             # due at the same moment in the order of random ids would touch every page of the table, over and over.
             sa.Column(
-                "seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), sa.Identity(), primary_key=True
+                "seq",
+                sa.BigInteger().with_variant(sa.Integer, "sqlite"),
+                sa.Identity(),
+                primary_key=clustered,
+                nullable=False,
             ),
-            sa.Column("id", EXACT_TEXT, nullable=False, unique=True),
+            sa.Column("id", EXACT_TEXT, nullable=False, unique=clustered, primary_key=not clustered),
             sa.Column("incarnation", sa.BigInteger, nullable=False),
             sa.Column("executor", EXACT_TEXT, nullable=False),
             sa.Column("wake_at", sa.BigInteger),

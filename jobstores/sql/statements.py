@@ -6,7 +6,7 @@ straight to the driver, and every dialect still gets its own spelling.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any, Final
 
@@ -46,7 +46,7 @@ class Statements:
 
         # Pages of due records, with seq behind the other columns. In two statements, since SQLite (3.40) does not use the index to find
         # its place for the comparison of a pair: what is left of one wake_at (executor, wake_at, the last seq, how many) ...
-        due = self._by_index("wake", self._select(payload=False).add_columns(columns.seq))
+        due = self._by_index("wake", self._select(False, "seq"))
         due = due.where(columns.executor == bound("alias"))
         due = due.order_by(columns.wake_at, columns.seq).limit(bound("size")).offset(_NONE)
         due_at = due.where(columns.wake_at == bound("at"), columns.seq > bound("after_seq"))
@@ -80,6 +80,15 @@ class Statements:
         self.read = cache(self._read)
         self.read_locked = cache(self._read_locked)
         self.read_all = cache(self._read_all)
+
+    def by_ids(self, ids: Sequence[str], payload: bool, lock: bool) -> Iterator[tuple[str, Sequence[Any]]]:
+        """What reads the records of these ids: statements with their values. With `lock`, they are sorted, and without payload."""
+        for start in range(0, len(ids), IDS_AT_ONCE):
+            chunk = tuple(ids[start : start + IDS_AT_ONCE])
+            # A few sizes only, filled up with the last id, so that the driver knows the statement.
+            size = 1 if len(chunk) == 1 else 16 if len(chunk) <= 16 else IDS_AT_ONCE
+            chunk += chunk[-1:] * (size - len(chunk))
+            yield self.read_locked(size) if lock else self.read(payload, size), chunk
 
     # -- those that are compiled when they are first needed ------------------------------------------------------------
 
@@ -170,8 +179,8 @@ class Statements:
         """The statement, which has to use this index of the table: for servers whose locks depend on how they search."""
         return select
 
-    def _select(self, payload: bool) -> sa.Select[Any]:
-        names = (*READ, "payload") if payload else READ
+    def _select(self, payload: bool, *more: str) -> sa.Select[Any]:
+        names = (*READ, *more, "payload") if payload else (*READ, *more)
         return sa.select(*(self._table.c[name] for name in names))
 
     def _update(self, names: Sequence[str]) -> str:

@@ -1,7 +1,9 @@
 """PostgreSQL away: frozen, killed, restarted, empty, or a standby; answers that get lost, and what is left of connections."""
 
+import os
 import socket
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from threading import Thread
 from typing import Any
 
@@ -262,6 +264,45 @@ def test_a_commit_whose_answer_is_lost_is_accounted_for(
     lose_commit(True)
     operation(store)
     assert sorted(store.read_all(), key=lambda record: record.id) != before
+
+
+@pytest.mark.parametrize("operation", [_add, _remove, _run])
+def test_a_commit_that_the_server_is_still_about_to_do_is_waited_for(
+    opened: Open,
+    postgresql: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    operation: Callable[[SQLAlchemyJobStore], None],
+) -> None:
+    store = opened()
+    insert(store, new_job("a", 0, every(60)), new_job("b", 0, every(60)))
+    claim(store, NOW - 1)
+    lines: list[socket.socket] = []
+    exchange = Wire.exchange
+
+    def lose(wire: Wire, requests: Any, **options: Any) -> Any:
+        if requests[-1][0] != "COMMIT":
+            return exchange(wire, requests, **options)
+        monkeypatch.setattr(Wire, "exchange", exchange)
+        exchange(wire, requests[:-1], **options)
+        # The client's end goes, and the server does not notice.
+        lines.append(socket.socket(fileno=socket.dup(wire.connection.fileno())))
+        with open(os.devnull, "rb+") as nothing:
+            os.dup2(nothing.fileno(), wire.connection.fileno())
+        raise psycopg.OperationalError("the connection is lost")
+
+    monkeypatch.setattr(Wire, "exchange", lose)
+    with ThreadPoolExecutor(1) as threads:
+        written = threads.submit(operation, store)
+        waiting = (
+            "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
+        for _ in range(500):
+            if ask(postgresql.url, waiting):
+                break
+            ask(postgresql.url, "SELECT pg_sleep(0.01)")
+        lines[0].sendall(b"Q" + (11).to_bytes(4, "big") + b"COMMIT\0")
+        written.result(10)
+    lines[0].close()
 
 
 @pytest.mark.parametrize("done", [False, True])

@@ -131,7 +131,7 @@ def test_every_question_finds_its_rows_by_an_index(
         ask(postgresql.url, f"ANALYZE {table}")
     questions = [
         sql.due_after, sql.due_at, sql.claim_after, sql.claim_at, sql.count_due, sql.leased, sql.overdue_executors,
-        sql.read(True, 1), sql.read(False, 256), sql.read_locked(256), sql.first_wake(2), sql.next_wake(2),
+        *(next(sql.by_ids(["a", "b"], *how))[0] for how in ((True, False), (False, False), (False, True))), sql.first_wake(2), sql.next_wake(2),
         sql.write_pass, sql.write_runs, sql.write_edit, sql.write_edit_and_payload, sql.delete,
     ]  # fmt: skip
     questions += [sql.lock, sql.notify]
