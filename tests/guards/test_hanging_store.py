@@ -203,6 +203,29 @@ def test_a_listener_of_one_store_shuts_down_while_the_answer_of_another_is_on_it
         house.heard.wait(EVENT_JOB_EXECUTED, "default")
 
 
+def test_so_does_a_listener_of_anything_else_that_the_loop_finds(make: Callable[..., House]) -> None:
+    """Then nothing is being submitted, and nothing has been claimed as far as anybody knows."""
+    house = make()
+    held, answer = hold_what_is_won(house.stores["one"])
+
+    def shut_down(event: Any) -> None:
+        house.scheduler.shutdown()
+        answer.set()
+
+    house.scheduler.add_listener(shut_down, EVENT_JOBSTORE_FAILED)
+    house.scheduler.start()
+    house.scheduler.add_job("time:time", id="x", jobstore="one")
+    assert held.wait(TIMEOUT)
+    house.stores["two"].server.go_away()
+    house.clock.advance(timedelta(seconds=1))
+    house.heard.wait(EVENT_SCHEDULER_SHUTDOWN)
+    join_the_keepers()
+    assert house.stores["one"].closed.is_set()
+    house.stores["two"].server.come_back()
+    with started(house.scheduler):
+        house.heard.wait(EVENT_JOB_EXECUTED, "x")
+
+
 def test_removed_while_its_answer_is_on_its_way(make: Callable[..., House]) -> None:
     """What the claim has won is run, and then the store is closed."""
     house = make()
