@@ -10,14 +10,22 @@ from .link import Link
 
 
 def warnings_about(link: Link, key: str) -> list[str]:
-    """What is to be said of the settings of the server that has the key. Nothing where they may not be read, as with most managed services."""
+    """What is to be said of the settings of the client, and of the server that has the key.
+
+    Of the server nothing where its settings may not be read, as with most managed services.
+    """
+    warnings = []
+    if link.waits_forever:
+        warnings.append(
+            f"{link}: the client has no socket_timeout, so a server that stands still holds up the scheduler. Make the client with "
+            "RedisCluster(..., socket_timeout=10)"
+        )
     settings: dict[str, str] = {}
     for pattern in ("append*", "maxmemory*"):
         try:
             settings.update(_pairs(link.settings(key, pattern)))
         except JobStoreError:
-            return []
-    warnings = []
+            return warnings
     if settings.get("appendonly") == "no":
         warnings.append(
             f"{link}: the server writes no append-only file, so jobs are lost, and runs that were done are dispatched again, when it is "

@@ -73,8 +73,12 @@ class Link:
         """Whether the server answered when it was asked last."""
 
     @property
-    def in_cluster(self) -> bool:
-        return self._cluster is not None
+    def waits_forever(self) -> bool:
+        """Whether an answer of a server that stands still would be waited for without end."""
+        return (
+            self._cluster is not None
+            and self._cluster.get_connection_kwargs().get("socket_timeout", 0) is None
+        )
 
     @property
     def opened_here(self) -> bool:

@@ -112,6 +112,20 @@ def test_a_cluster_client_that_decodes_is_no_hindrance(nodes: list[Node]) -> Non
         assert client.ping()
 
 
+def test_a_cluster_client_that_waits_forever_is_warned_of(
+    nodes: list[Node], cluster: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with RedisCluster(host="127.0.0.1", port=nodes[0].port, socket_timeout=None) as client:
+        for given, warnings in ((cluster, 0), (client, 1)):
+            caplog.clear()
+            store = RedisJobStore(client=given)
+            store.start(None, "default")
+            store.shutdown()
+            assert [record.getMessage().count("no socket_timeout") for record in caplog.records] == [
+                1
+            ] * warnings
+
+
 @pytest.mark.parametrize("jobs_key", ["{a}", "{b}"])  # one on each node
 def test_pushes_go_everywhere_in_a_cluster(cluster: Any, jobs_key: str) -> None:
     heard: Queue[int] = Queue()
