@@ -99,7 +99,7 @@ class Database:
                         raise
                     failure = error
                     if self.dialect.shared:
-                        session.connection.invalidate()
+                        session.invalidate()
             if stamps is not None and self._was_written(written, stamps, failure):
                 return answer
             raise failure

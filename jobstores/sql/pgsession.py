@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, TypeAlias
 
 import psycopg
 import sqlalchemy as sa
+from sqlalchemy.pool import PoolProxiedConnection
 
 from .pgstatements import NOT_ALL, PostgreSQLStatements
 from .pgwire import Wire
@@ -23,8 +25,13 @@ _ROLLBACK: Final[Request] = ("ROLLBACK", ())
 class PostgreSQLSession(Session):
     """What needs no answer at once (the BEGIN, the writes) is kept, and sent with what does: the next question, or the COMMIT."""
 
-    def __init__(self, connection: sa.Connection, wire: Wire, statements: PostgreSQLStatements) -> None:
-        super().__init__(connection)
+    def __init__(
+        self, engine: sa.Engine, lent: PoolProxiedConnection, wire: Wire, statements: PostgreSQLStatements
+    ) -> None:
+        """`lent`: what the pool has lent; `wire`: the driver's connection in it."""
+        self._engine = engine
+        self._lent = lent
+        self._core: sa.Connection | None = None
         self._wire = wire
         self._statements = statements
         self._kept: list[Request] = []
@@ -39,7 +46,25 @@ class PostgreSQLSession(Session):
     def connection(self) -> sa.Connection:
         # What was kept comes before whatever is done on it.
         self.flush()
-        return self._connection
+        if self._core is None:
+            self._core = sa.Connection(self._engine, self._lent)
+        return self._core
+
+    def invalidate(self) -> None:
+        if self._lent.is_valid:
+            self._lent.invalidate()
+
+    def close(self) -> None:
+        """Leave nothing open, and give the connection back."""
+        if self._wire.in_transaction:
+            with suppress(psycopg.Error):
+                self.rollback()
+        if not self._wire.is_usable():
+            self.invalidate()
+        if self._core is not None:
+            self._core.close()
+        elif self._lent.is_valid:
+            self._lent.close()
 
     # -- as every session ----------------------------------------------------------------------------------------------
 

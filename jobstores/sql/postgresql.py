@@ -6,7 +6,7 @@ import hashlib
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -17,7 +17,7 @@ except ImportError as exc:
     raise ImportError(
         'a job store on PostgreSQL needs psycopg 3, which is not installed: pip install "mainspring[postgresql]"'
     ) from exc
-from psycopg.pq import TransactionStatus
+from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
 from ..uncertain import Stamps
 from .dialects import Dialect
@@ -117,7 +117,11 @@ class PostgreSQL(Dialect):
             "keepalives_count": 3,
             "tcp_user_timeout": max(1, int(timeout * 1_000)),
         }
-        arguments: dict[str, Any] = {"use_native_hstore": False, "pool_timeout": timeout} | dict(options)
+        # No reset: what is given back was ended, or is thrown away.
+        arguments: dict[str, Any] = {"use_native_hstore": False, "pool_reset_on_return": None}
+        arguments |= options
+        if issubclass(arguments.get("poolclass", QueuePool), QueuePool):
+            arguments.setdefault("pool_timeout", timeout)
         arguments["connect_args"] = connect | dict(options.get("connect_args", {}))
         # Steps begin and end their transactions themselves.
         arguments["isolation_level"] = "AUTOCOMMIT"
@@ -128,9 +132,13 @@ class PostgreSQL(Dialect):
         connection = TimedConnection.connect(*args, **parameters)
         keep_from_children(connection)
         connection.answer_timeout = self._timeout
-        connection.autocommit = True
-        if not self._is_pooled(connection):
-            connection.execute(self._set_for_session)
+        try:
+            connection.autocommit = True
+            if not self._is_pooled(connection):
+                connection.execute(self._set_for_session)
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     @staticmethod
@@ -139,38 +147,35 @@ class PostgreSQL(Dialect):
         return connection.prepare_threshold is None
 
     @contextmanager
-    def _session(self) -> Iterator[tuple[PostgreSQLSession, Wire]]:
-        with self._engine.connect() as connection:
-            wire = self._wire(connection)
-            while not wire.is_usable():
-                # The server has hung up on it in the meantime. SQLAlchemy takes the next one.
-                connection.invalidate()
-                wire = self._wire(connection)
-            session = PostgreSQLSession(connection, wire, self.statements)
-            try:
-                yield session, wire
-            finally:
-                if wire.in_transaction:
-                    with suppress(psycopg.Error):
-                        session.rollback()
-                if not connection.invalidated and not wire.is_usable():
-                    connection.invalidate()
+    def _session(self) -> Iterator[PostgreSQLSession]:
+        # What a connection of SQLAlchemy's does beside lending one of the driver's would cost as much as a statement.
+        lent = self._engine.raw_connection()
+        wire = self._wire(lent)
+        while not wire.is_usable():
+            lent.invalidate()  # the server has hung up on it in the meantime
+            lent = self._engine.raw_connection()
+            wire = self._wire(lent)
+        session = PostgreSQLSession(self._engine, lent, wire, self.statements)
+        try:
+            yield session
+        finally:
+            session.close()
 
-    def _wire(self, connection: sa.Connection) -> Wire:
-        driver: Any = connection.connection.driver_connection
-        wire: Wire | None = connection.info.get(_WIRE)
+    def _wire(self, lent: PoolProxiedConnection) -> Wire:
+        driver: Any = lent.driver_connection
+        wire: Wire | None = lent.info.get(_WIRE)
         if wire is None or wire.connection is not driver:
             keep_from_children(driver)
-            wire = connection.info[_WIRE] = Wire(driver, self._timeout)
+            wire = lent.info[_WIRE] = Wire(driver, self._timeout)
         wire.timeout = self._timeout  # another store may use the same engine
-        if driver.pgconn.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
+        if wire.in_transaction:
             driver.rollback()  # begun by a listener of the caller's engine
         return wire
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
     def prepare(self) -> None:
-        with self._session() as (session, _):
+        with self._session() as session:
             schema = self._schema.records.schema or session.rows("SELECT current_schema()::text")[0][0]
         name = f"mainspring {schema}.{self._schema.records.name}"
         if len(name.encode()) > 63:  # as long as a name may be
@@ -203,12 +208,12 @@ class PostgreSQL(Dialect):
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        with self._session() as (session, _):
+        with self._session() as session:
             yield session
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
-        with self._session() as (session, _):
+        with self._session() as session:
             yield session
 
     def begin(self, session: Session) -> None:

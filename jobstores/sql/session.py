@@ -24,6 +24,10 @@ class Session:
         """SQLAlchemy's: for what is done once (tables). Steps use the methods below, which every dialect has its own way for."""
         return self._connection
 
+    def invalidate(self) -> None:
+        """Throw the connection away: nobody knows what state it is in."""
+        self._connection.invalidate()
+
     def rows(self, sql: str, values: Sequence[Any] = ()) -> Sequence[Sequence[Any]]:
         """Run one statement; answer all its rows."""
         return self._connection.exec_driver_sql(sql, tuple(values)).fetchall()
