@@ -122,8 +122,6 @@ class RedisJobStore(SharedJobStore):
 
     def own(self, owner: Owner, lease: int) -> None:
         super().own(owner, lease)
-        self._doubts.clear()
-        self._in_doubt = []
         self._held = _NOTHING_HELD
         self._foreseen = None
         self._wary = 0
@@ -322,9 +320,8 @@ class RedisJobStore(SharedJobStore):
             try:
                 rest = self._look_and_claim(new_round, now, claim.rooms())
             except JobStoreError:
-                claim.won.more = (
-                    True  # what is won has to be started; the next look meets the error, or it has passed
-                )
+                # What is won has to be started. The next look meets the error, if it has not passed.
+                claim.won.more = True
             else:
                 rest.rows += claim.won.rows
                 return rest

@@ -13,6 +13,7 @@ import redis
 import redis.asyncio
 from mainspring.jobstores.base import JobStoreError
 from mainspring.jobstores.redis import RedisJobStore
+from mainspring.jobstores.redis.connecting import new_pool
 from redis.crc import key_slot
 
 from tests.jobstores.contract import JobStoreContract
@@ -142,6 +143,39 @@ def bridge(path: str, port: int) -> Iterator[None]:
         yield
     finally:
         proxy.close()
+
+
+def test_settings_are_taken_over_and_what_is_bound_to_a_pool_is_not() -> None:
+    given = redis.Redis(
+        host="example.org",
+        ssl=True,
+        ssl_ca_certs="ca.pem",
+        username="me",
+        password="word",
+        protocol=3,
+        client_name="it",
+    )
+    pool = new_pool(given, 2, 7.0)
+    assert pool.connection_class is redis.SSLConnection
+    settings = pool.connection_kwargs
+    expected = {
+        "host": "example.org",
+        "db": 2,
+        "ssl_ca_certs": "ca.pem",
+        "username": "me",
+        "password": "word",
+        "client_name": "it",
+    }
+    assert {name: settings[name] for name in expected} == expected
+    assert (settings["socket_timeout"], settings["socket_connect_timeout"]) == (7.0, 7.0)
+    assert "retry" not in settings
+    bound = [
+        value
+        for value in given.connection_pool.connection_kwargs.values()
+        if "Handler" in type(value).__name__
+    ]
+    assert not [value for value in settings.values() if value in bound]
+    assert new_pool(given, None, 7.0).connection_kwargs["db"] == 0
 
 
 def test_clients_that_cannot_be_used_are_refused(redis_server: Server) -> None:

@@ -197,6 +197,21 @@ def test_runs_of_a_claim_in_doubt_are_not_started_and_given_back(
         assert (run.run, run.owner, run.state) == (won.run.run, store.owner.name, "claimed")
 
 
+def test_runs_in_doubt_are_given_back_after_a_restart_too(
+    store: RedisJobStore, other: RedisJobStore, proxy: Proxy
+) -> None:
+    insert(store, new_job("a", 0, every(60)))
+    proxy.lose((COMMIT, "reply"), (FENCE, "request"))
+    with pytest.raises(UncertainWriteError):
+        claim_once(store)
+    store.shutdown()
+    store.own(Owner(), LEASE)
+    store.start(None, "default")
+    (won,) = claim(store).claims
+    assert record_of(other, "a").runs == (won.run,)
+    assert won.run.owner == store.owner.name
+
+
 def test_what_is_lost_twice_was_not_written(store: RedisJobStore, other: RedisJobStore, proxy: Proxy) -> None:
     proxy.lose((COMMIT, "request"), (COMMIT, "both"))
     with pytest.raises(StoreUnreachableError):
