@@ -3,7 +3,7 @@
 As in engine.py, each measurement is a fresh process, ours and theirs alternate, and the table gives medians with the least and the
 greatest. The servers are those of the tests (PostgreSQL, MariaDB and Redis from Debian's packages), the same for both libraries,
 and so durable that a commit survives a power failure. For a burst a third column has what the bare driver does: the same number of writes, in
-batches as large as ours were, nothing read and nothing decided. pip install "mainspring[all,benchmark]".
+batches as large as ours were, nothing read and nothing decided. pip install "mainspring[postgresql,mysql,redis,benchmark]".
 """
 
 import argparse
