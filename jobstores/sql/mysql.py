@@ -91,6 +91,8 @@ class MySQL(Dialect):
             "innodb_lock_wait_timeout": wait,
             "lock_wait_timeout": wait,
         }
+        self._largest = 0
+        """The server's `max_allowed_packet`."""
         if owned:
             # First of all: what SQLAlchemy finds out about the server, it is to find as it is used.
             sa.event.listen(engine, "connect", self._configure, insert=True)
@@ -144,7 +146,7 @@ class MySQL(Dialect):
             while not _is_usable(connection.connection.driver_connection):
                 # The server has hung up on it in the meantime. SQLAlchemy takes the next one.
                 connection.invalidate()
-            session = MySQLSession(connection, self.statements)
+            session = MySQLSession(connection, self.statements, self._largest)
             try:
                 yield session
             except BaseException as error:
@@ -172,7 +174,9 @@ class MySQL(Dialect):
     def prepare(self) -> None:
         try:
             with self._session() as session:
-                ((charset,),) = session.rows("SELECT @@character_set_connection")
+                ((charset, self._largest),) = session.rows(
+                    "SELECT @@character_set_connection, @@max_allowed_packet"
+                )
         except RuntimeError as error:
             if "cryptography" not in str(error):
                 raise

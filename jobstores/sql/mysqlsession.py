@@ -10,11 +10,15 @@ import pymysql
 import sqlalchemy as sa
 from pymysql.constants import CLIENT, ER, SERVER_STATUS
 
+from ..errors import JobStoreError
 from .mysqlstatements import FEW, MySQLStatements, unpacked
 from .session import OvertakenError, Session
 
 _PACKET: Final = 524_288
 """Characters after which statements that were kept go into another packet."""
+
+_ROOM: Final = 65_536
+"""Bytes in a packet beside a payload."""
 
 _CHECK: Final = "SET @mainspring = IF(ROW_COUNT() = {}, 0, (SELECT 1 UNION SELECT 2))"
 """Fails (a subquery with two rows) if the statement before has changed another number of rows; what comes behind it is then not run."""
@@ -28,8 +32,10 @@ class MySQLSession(Session):
     take several statements, each is sent by itself.
     """
 
-    def __init__(self, connection: sa.Connection, statements: MySQLStatements) -> None:
+    def __init__(self, connection: sa.Connection, statements: MySQLStatements, largest: int) -> None:
+        """`largest`: what the server takes in one packet, in bytes."""
         super().__init__(connection)
+        self._largest = largest
         self._driver: Any = connection.connection.driver_connection
         self._statements = statements
         self._kept: list[tuple[str, Sequence[Any], int | None]] = []
@@ -60,6 +66,7 @@ class MySQLSession(Session):
         self._kept.append((sql, values, None))
 
     def insert(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        self._check_sizes(sql, rows)
         if len(rows) == 1:
             self.run(sql, rows[0])
             return
@@ -70,12 +77,26 @@ class MySQLSession(Session):
     def write(self, batches: Mapping[str, Sequence[tuple[Any, ...]]]) -> None:
         dialect = self._connection.dialect
         for sql, rows in batches.items():
+            self._check_sizes(sql, rows)
             # By id: whoever locks several rows does it in this order, or two of them could wait for each other.
             ordered = sorted(rows, key=itemgetter(-2)) if len(rows) > 1 else rows
             if len(rows) < FEW or "payload" in self._statements.names[sql]:
                 self._kept += [(sql, row, 1) for row in ordered]
             else:
                 self._kept += self._statements.many(sql, ordered, dialect)
+
+    def _check_sizes(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Raises JobStoreError if there is a payload that the server would not take: it would hang up, as if it had failed."""
+        names = self._statements.names[sql]
+        if "payload" not in names:
+            return
+        place = names.index("payload")
+        longest = max([len(row[place]) for row in rows])
+        if 2 * longest + _ROOM > self._largest:  # PyMySQL writes bytes as hexadecimal digits
+            raise JobStoreError(
+                f"a payload of {longest} bytes is too large for this server: it takes {self._largest} bytes in one packet, in which there have "
+                "to be twice as many. Raise its max_allowed_packet, or store large arguments elsewhere and pass a reference"
+            )
 
     # -- the transaction -----------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from .columntypes import exact_collation
-from .rows import READ
+from .rows import INSERTED, READ
 from .schema import Schema
 from .statements import Statements
 
@@ -40,8 +40,9 @@ class MySQLStatements(Statements):
         self.packed: set[str] = set()
         """The statements whose rows begin with a record as one text, see `unpacked`."""
         self.names: dict[str, tuple[str, ...]] = {}
-        """Of each statement that changes a row: the names of its values, the last two being `key` and `seen`."""
+        """Of each statement that writes a row: the names of its values; if it changes one, the last two are `key` and `seen`."""
         super().__init__(schema, dialect)
+        self.names[self.insert] = INSERTED
         self.names[self.delete] = ("key", "seen")
         self._of_many = cache(self._of_many_uncached)
 

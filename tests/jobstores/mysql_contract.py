@@ -132,6 +132,20 @@ class MySQLContract(JobStoreContract):
             "b": (text[:100_000],),
         }
 
+    def test_a_payload_that_no_packet_holds_is_refused_before_the_server_hangs_up(self, store: Any) -> None:
+        insert(store, new_job("a", 0, every(60)))
+        store._database.dialect._largest = 2_000_000
+        with pytest.raises(
+            JobStoreError, match=r"1000\d\d\d bytes is too large .* takes 2000000 bytes.*max_allowed_packet"
+        ):
+            insert(store, new_job("fits", 0), new_job("b", 0, args=["x" * 1_000_000]))
+        job = store.lookup_job("a")
+        job._modify(args=["x" * 1_000_000])
+        with pytest.raises(JobStoreError, match="too large"):
+            store.update_job(job)
+        assert ids_of(store) == ["a"]
+        insert(store, new_job("b", 0, args=["x" * 900_000]))
+
     def test_a_batch_may_be_larger_than_a_packet(self, store: Any) -> None:
         backlog = every(1, first=-900)
         insert(store, *[new_job(f"{n}", -900, backlog, coalesce=False) for n in range(120)])
