@@ -56,7 +56,8 @@ class RedisJobStore(SharedJobStore):
     whether the stamp is still the one that was read, and writes only those for which it is. The server runs one script at a time, and every
     write sets a stamp that no other write has; so of two schedulers that have read the same record, the second finds another stamp, and
     does not start the run. To reserve is to move a record back in the index for two seconds, so that others find other records: this
-    spares them work in vain, and nothing else depends on it. A few due records are not even reserved, while nobody comes in between.
+    spares them work in vain, and nothing else depends on it. A few due records are not even reserved, while nobody comes in between, and the one
+    record that was waited for is written as it was seen when it was not due yet: the comparison is the same.
 
     **All or nothing** is each record by itself, with its entry in the index. `add_jobs` adds all of its jobs or none.
 
