@@ -1,0 +1,159 @@
+"""What the server's history tells, read afterwards: each claimed run with its end, and each fire time with its fate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from mainspring.jobstores.record import Record, Run
+
+from tests.simulation.server import Commit
+
+Ending: TypeAlias = Literal["open", "finished", "lost", "again", "returned", "removed"]
+
+
+@dataclass(slots=True)
+class ClaimedRun:
+    """A run, from the claim on that gave it its number."""
+
+    job_id: str
+    incarnation: int
+    run: Run
+    claimed_at: int
+    """When the claim was committed; all times here are the server's."""
+    ended_at: int | None = None
+    ending: Ending = "open"
+    extended_at: int = 0
+    """When its lease was extended last."""
+
+    @property
+    def boot(self) -> str:
+        """The process that had claimed it."""
+        machine, number, _, _ = (self.run.owner or "///").split("/")
+        return f"{machine}.{number}"
+
+
+@dataclass(slots=True)
+class Fate:
+    """What became of one fire time of one incarnation of a job."""
+
+    taken_at: int | None = None
+    """When it was taken from the schedule."""
+    lost: bool = False
+    removed: bool = False
+    """A person has removed the job while it was open."""
+    asked_again: int = 0
+    """How often a person has had it run once more."""
+    recovered: int = 0
+
+
+@dataclass(slots=True)
+class History:
+    """All runs by their numbers, all fates by incarnation and fire time."""
+
+    runs: dict[int, ClaimedRun] = field(default_factory=dict)
+    fates: dict[tuple[int, int], Fate] = field(default_factory=dict)
+    jobs: dict[int, str] = field(default_factory=dict)
+    """The job's id, by incarnation."""
+    taken: list[tuple[Commit, list[int]]] = field(default_factory=list)
+    """Claims that moved a schedule, with the fire times that they took from it."""
+
+    set_back: list[tuple[int, int, int]] = field(default_factory=list)
+    """Incarnations whose schedule a person has set back, from when to when: what lies between may run once more."""
+
+    def times_set_back(self, incarnation: int, time: int) -> int:
+        """How often a fire time was due once more because of that."""
+        return sum(number == incarnation and begin <= time < end for number, begin, end in self.set_back)
+
+    def fate(self, incarnation: int, time: int) -> Fate:
+        return self.fates.setdefault((incarnation, time), Fate())
+
+
+def told(commits: Iterable[Commit]) -> History:
+    """The history that commits tell."""
+    history = History()
+    for commit in commits:
+        before, after = commit.before, commit.after
+        if after is not None:
+            history.jobs[after.incarnation] = after.id
+        old = {} if before is None else {run.run: run for run in before.runs}
+        new = {} if after is None else {run.run: run for run in after.runs}
+        for number, run in old.items():
+            _follow(history, commit, before, run, new.get(number))  # type: ignore[arg-type]
+        if after is None:
+            if commit.is_claim:
+                history.taken.append((commit, []))
+            continue
+        if (
+            before is not None
+            and before.incarnation == after.incarnation
+            and before.revision != after.revision
+        ):
+            begin, end = after.fire_time, before.fire_time
+            if begin is not None and end is not None and begin < end:
+                history.set_back.append((after.incarnation, begin, end))
+        fresh: list[int] = []
+        for number, run in new.items():
+            was = old.get(number)
+            if run.state == "claimed" and (was is None or was.state != "claimed"):
+                _claimed(history, commit, after, run)
+                if run.kind == "schedule" and not _waited(old.values(), run):
+                    fresh += run.fire_times
+            elif run.kind == "rerun" and run.state == "waiting" and was is None:
+                for time in run.fire_times:
+                    history.fate(_incarnation(after, run), time).asked_again += 1
+        if commit.is_claim:
+            history.taken.append((commit, fresh))
+            for time in fresh:
+                history.fate(after.incarnation, time).taken_at = commit.time
+    return history
+
+
+def _claimed(history: History, commit: Commit, record: Record, run: Run) -> None:
+    history.runs[run.run] = ClaimedRun(
+        record.id, _incarnation(record, run), run, commit.time, extended_at=commit.time
+    )
+
+
+def _follow(history: History, commit: Commit, before: Record, was: Run, run: Run | None) -> None:
+    """What a commit made of a run that was there."""
+    incarnation = _incarnation(before, was)
+    fates = [history.fate(incarnation, time) for time in was.fire_times]
+    removed = run is None and commit.after is None and before.state != "ended"
+    if removed:
+        for fate in fates:
+            fate.removed = True
+    if run is not None and run.state == "lost":
+        for fate in fates:
+            fate.lost = True
+    if was.state != "claimed":
+        return
+    claimed = history.runs[was.run]
+    if run is not None and run.state == "claimed":
+        if run.lease_until != was.lease_until:
+            claimed.extended_at = commit.time
+        return
+    ending: Ending
+    if removed:
+        ending = "removed"
+    elif run is None:
+        ending = "finished"
+    elif run.state == "lost":
+        ending = "lost"
+    elif run.recovered > was.recovered:
+        ending = "again"
+        for fate in fates:
+            fate.recovered += 1
+    else:
+        ending = "returned"
+    claimed.ended_at, claimed.ending = commit.time, ending
+
+
+def _waited(runs: Iterable[Run], run: Run) -> bool:
+    """Whether a run had been waiting before it was claimed."""
+    return any(other.state == "waiting" and other.fire_times == run.fire_times for other in runs)
+
+
+def _incarnation(record: Record, run: Run) -> int:
+    return record.incarnation if run.incarnation is None else run.incarnation

@@ -1,0 +1,255 @@
+"""What must hold of a simulation, whatever befell its schedulers; each statement answers what violates it.
+
+They compare what really happened (the log of starts, what people were told, what befell whom) with what the store was told.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from mainspring.events import EVENT_JOB_MAX_INSTANCES
+from mainspring.triggers.instants import to_micros
+
+from tests.simulation.history import Fate, History, told
+from tests.simulation.scenario import shown
+from tests.simulation.statements_of_edits import STATEMENTS
+from tests.simulation.timeline import SECOND
+
+if TYPE_CHECKING:
+    from tests.simulation.world import Start, World
+
+MAX_RECOVERIES: Final = 2
+
+TROUBLES: Final = frozenset({"crash", "freeze", "cut", "slow", "losses"})
+"""What keeps a scheduler from its leases. A restart in order and a clock within the margin do not. An outage does, and is the same for
+everybody: nobody recovers before all had the time to extend their leases."""
+
+NO_PATIENCE: Final = frozenset({"outage", "read only", "cut"})
+"""What a scheduler that is being shut down waits for no longer than a lease."""
+
+
+def violations(world: World) -> list[str]:
+    """All that does not hold."""
+    history = told(world.server.history)
+    found = list(world.failures)
+    for statement in (
+        never_twice,
+        nothing_is_missing,
+        schedules_move_with_a_reason,
+        not_started_when_given_up,
+        losses_are_true,
+        not_too_early,
+        nothing_is_left,
+        *STATEMENTS,
+    ):
+        found += [f"{statement.__name__}: {what}" for what in statement(world, history)]
+    return found
+
+
+def never_twice(world: World, history: History) -> Iterator[str]:
+    """Under skip, no fire time is started twice; under rerun, as often as it was recovered at most, and that is bounded."""
+    starts: defaultdict[tuple[int, int], list[Start]] = defaultdict(list)
+    for start in world.starts:
+        starts[start.incarnation, start.fire_time].append(start)
+    for (incarnation, time), those in starts.items():
+        fate = history.fate(incarnation, time)
+        recovery = world.people.specs[those[0].job_id].recovery
+        allowed = 1 + fate.asked_again + history.times_set_back(incarnation, time)
+        if recovery == "rerun":
+            allowed += min(fate.recovered, MAX_RECOVERIES)
+        if len(those) > allowed:
+            where = ", ".join(f"{start.boot} at {shown(start.time)}" for start in those)
+            yield f"{those[0].job_id} of {shown(time)} was started {len(those)} times under {recovery}: {where}"
+
+
+def nothing_is_missing(world: World, history: History) -> Iterator[str]:
+    """Each fire time that was taken from a schedule has run to its end, or is listed as lost, or a person took it away."""
+    ended: set[tuple[int, int]] = {(s.incarnation, s.fire_time) for s in world.starts if s.ended}
+    skipped = _skipped(world)
+    held = {
+        (record.incarnation, time)
+        for record in world.server.records.values()
+        for run in record.runs
+        if run.state == "waiting" and run.blocked and record.state == "paused"
+        for time in run.fire_times
+    }
+    for (incarnation, time), fate in history.fates.items():
+        job_id = history.jobs[incarnation]
+        key = (job_id, incarnation, time)
+        if fate.taken_at is None or (incarnation, time) in ended or key in world.misses:
+            continue
+        if fate.removed or (job_id, time) in skipped or (incarnation, time) in held:
+            continue
+        if not fate.lost:
+            yield f"{job_id} of {shown(time)} was taken at {shown(fate.taken_at)}, and neither ran nor is it lost"
+        elif world.people.specs[job_id].recovery == "rerun" and not _may_be_lost(world, history, key, fate):
+            yield f"{job_id} of {shown(time)} is lost under rerun after {fate.recovered} recoveries"
+
+
+def schedules_move_with_a_reason(world: World, history: History) -> Iterator[str]:
+    """No claim passes over a fire time without a run, unless max_instances leaves no room; none takes one too many."""
+    for commit, taken in history.taken:
+        before, after = commit.before, commit.after
+        assert before is not None
+        if before.state != "active" or before.fire_time is None or before.next_run_time is None:
+            if taken:
+                yield f"{before.id}: {shown(taken[0])} was claimed at {shown(commit.time)} while it was {before.state}"
+            continue
+        definition = world.catalog[commit.payload]
+        following = None if after is None else after.fire_time
+        if following == before.fire_time:
+            continue
+        if after is not None and after.state == "parked":
+            continue
+        until = following if following is not None else 1 << 62
+        passed = [before.fire_time] if definition.one_off else definition.times(before.fire_time, until)
+        claimed = [run for run in (after.runs if after else before.runs) if run.state == "claimed"]
+        if len(claimed) > definition.max_instances and len(taken) > 0:
+            yield f"{before.id}: {len(claimed)} runs are claimed at {shown(commit.time)}"
+        if taken == passed or (definition.coalesce and taken == passed[-1:]):
+            continue
+        if not taken and len(claimed) >= definition.max_instances:
+            continue
+        yield (
+            f"{before.id}: the claim of {shown(commit.time)} took {[*map(shown, taken)]} where {[*map(shown, passed)]} were due"
+        )
+
+
+def not_started_when_given_up(world: World, history: History) -> Iterator[str]:
+    """Nothing is started that was given to somebody else, or told to be lost, before its scheduler was last sure of it."""
+    if not world.scenario.clocks_agree:
+        return
+    for start in world.starts:
+        claimed = history.runs.get(start.run)
+        if claimed is None:
+            yield f"{start.job_id} of {shown(start.fire_time)} was started by {start.boot}, and never claimed"
+        elif (
+            claimed.ended_at is not None
+            and claimed.ended_at < start.checked_at
+            and claimed.ending != "removed"
+        ):
+            yield (
+                f"{start.job_id} of {shown(start.fire_time)} was started by {start.boot} at {shown(start.time)}, and had "
+                f"been {claimed.ending} at {shown(claimed.ended_at)}"
+            )
+
+
+def losses_are_true(world: World, history: History) -> Iterator[str]:
+    """With clocks that agree, nobody's run is recovered who could have extended its lease since that was done last."""
+    if not world.scenario.clocks_agree:
+        return
+    lease = int(world.scenario.lease * SECOND)
+    for claimed in history.runs.values():
+        if claimed.ending not in ("lost", "again") or claimed.ended_at is None:
+            continue
+        since, until = claimed.extended_at, claimed.ended_at
+        # What was extended last may have been asked for long before, with a lease that was over soon.
+        if not _had_trouble(world, claimed.boot, since - lease, until):
+            well = "all the time"
+        elif _longest_well(world, claimed.boot, since, until) > lease // 3 + 4 * SECOND:
+            well = "for long enough"
+        else:
+            continue
+        yield (
+            f"the run of {claimed.job_id} of {shown(claimed.run.due)} was recovered at {shown(until)}, and its owner "
+            f"{claimed.boot} was well {well} since {shown(since)}"
+        )
+
+
+def not_too_early(world: World, history: History) -> Iterator[str]:
+    """Nothing starts before it is due by the clock of the scheduler that claimed it."""
+    ahead = _greatest_offsets(world)
+    for start in world.starts:
+        claimed = history.runs.get(start.run)
+        # A rerun is due when another scheduler says so, and was so by the clock of a third one.
+        first = claimed is None or claimed.run.kind == "schedule"
+        most = ahead[start.boot.split(".")[0]] if first else max(ahead.values())
+        if start.fire_time - start.time > most:
+            yield f"{start.job_id} of {shown(start.fire_time)} was started by {start.boot} at {shown(start.time)}"
+
+
+def nothing_is_left(world: World, history: History) -> Iterator[str]:
+    """When all is well for long enough, nothing is claimed, nothing waits, what was due has run, and everybody is at work."""
+    for record in world.server.records.values():
+        for run in record.runs:
+            if run.state == "claimed" or (run.state == "waiting" and not run.blocked):
+                yield f"{record.id} has a run of {shown(run.due)} that is {run.state} still, by {run.owner}"
+        if record.wake_at is not None:
+            yield f"{record.id} is due still, since {shown(record.wake_at)} ({record.state})"
+        if record.state == "ended" and any(run.state != "lost" for run in record.runs):
+            yield f"{record.id} is there still, and {record.state}"
+    for boot, tasks in zip(world.boots, world.tasks_at_the_end, strict=True):
+        if tasks != ["keeper", "loop"]:
+            yield f"{boot.name} has the tasks {tasks}, not its loop and its keeper"
+        for port in boot.ports():
+            if port.tickets or port.unwritten:
+                yield f"{boot.name} holds {len(port.tickets)} runs still"
+            if port.outage is not None:
+                yield f"{boot.name} believes still that its store does not answer"
+
+
+# -- parts ---------------------------------------------------------------------------------------------------------
+
+
+def _may_be_lost(world: World, history: History, key: tuple[str, int, int], fate: Fate) -> bool:
+    """Whether a run under rerun may be lost: it was recovered too often, or another job has taken its id since."""
+    job_id, incarnation, _ = key
+    if fate.recovered >= MAX_RECOVERIES:
+        return True
+    incarnations = [number for number, name in history.jobs.items() if name == job_id]
+    return incarnations[-1] != incarnation
+
+
+def _skipped(world: World) -> set[tuple[str, int]]:
+    """What executors had no slot for, since a run that was recovered from them still went on."""
+    return {
+        (event.job_id, to_micros(time))
+        for _, _, event in world.events
+        if event.code == EVENT_JOB_MAX_INSTANCES
+        for time in event.scheduled_run_times
+    }
+
+
+def _had_trouble(world: World, boot: str, begin: int, end: int) -> bool:
+    kinds = _troubles(world, boot, begin, end)
+    return world.died.get(boot, end) < end or bool(kinds & TROUBLES) or _gave_up(kinds)
+
+
+def _troubles(world: World, boot: str, begin: int, end: int) -> set[str]:
+    """What befell a process in some time."""
+    machine = boot.split(".")[0]
+    return {
+        trouble.kind
+        for trouble in world.troubles
+        if trouble.machine in (None, machine) and trouble.begin <= end and trouble.end >= begin
+    }
+
+
+def _gave_up(kinds: set[str]) -> bool:
+    """Whether a scheduler that was shut down may have given up to write the ends of its runs."""
+    return "restart" in kinds and bool(kinds & NO_PATIENCE)
+
+
+def _longest_well(world: World, boot: str, begin: int, end: int) -> int:
+    """The longest time in which nothing kept a process from its leases."""
+    if boot in world.died or _gave_up(_troubles(world, boot, begin - int(world.scenario.lease * SECOND), end)):
+        return 0
+    machine = boot.split(".")[0]
+    longest, at = 0, begin
+    for trouble in sorted(world.troubles, key=lambda trouble: trouble.begin):
+        if trouble.machine in (None, machine) and trouble.end > at and trouble.kind != "clock":
+            longest = max(longest, min(trouble.begin, end) - at)
+            at = max(at, trouble.end)
+    return max(longest, end - at)
+
+
+def _greatest_offsets(world: World) -> dict[str, int]:
+    """µs that each machine's clock was ahead at most."""
+    greatest = {machine.name: max(0.0, machine.offset) for machine in world.scenario.machines}
+    for fault in world.scenario.faults:
+        if fault.kind == "clock":
+            name = world.scenario.machines[fault.machine].name
+            greatest[name] = max(greatest[name], fault.amount)
+    return {name: int(offset * SECOND) for name, offset in greatest.items()}
