@@ -1,4 +1,4 @@
-"""`SQLAlchemyJobStore`: jobs in a table of an SQL database, for any number of schedulers that share it. SQLite for now."""
+"""`SQLAlchemyJobStore`: jobs in a table of an SQL database, for any number of schedulers that share it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ _TRIES: Final = 20
 class SQLAlchemyJobStore(SharedJobStore):
     """Jobs in a table of an SQL database. Any number of schedulers, in any number of processes, may share it. Thread-safe.
 
-    url: the database, `"sqlite:///jobs.sqlite"`; `"sqlite://"` is one in memory, which belongs to this object.
+    url: the database, `"sqlite:///jobs.sqlite"`, `"postgresql://user:password@host/database"`, `"mysql+pymysql://…"`; `"sqlite://"` is
+        one in memory, which belongs to this object.
     engine: an SQLAlchemy engine instead, or a reference to one ("module:name"). It is not disposed, and is left as it is: with an engine of
         yours the journal mode of an SQLite file is your choice, and what a step sets on a connection is set back behind it.
     tablename: the table of records; beside it stands `<tablename>_schema`, with the version of the layout. tableschema: their schema.
@@ -46,21 +47,45 @@ class SQLAlchemyJobStore(SharedJobStore):
     engine_options: more arguments for `create_engine`.
     serializer, pickle_protocol, signing_keys, allowed_callables: see `Serializer`. JSON, unless a pickle_protocol is given.
     poll_interval: seconds after which a scheduler looks for jobs that others have added.
-    synchronous: "FULL" (default) or "NORMAL". A commit with FULL survives a power failure. With NORMAL one can undo the last
+    timeout: seconds that one answer of a server is waited for, connecting too; then it counts as unreachable (`StoreUnreachableError`).
+    push: whether to tell others at once what they would find by polling only, and to listen to what they tell (PostgreSQL: `LISTEN`,
+        on a connection of its own). Off, where a pooler lends sessions out for one transaction each: nothing is heard there.
+    synchronous: for SQLite, "FULL" (default) or "NORMAL". A commit with FULL survives a power failure. With NORMAL one can undo the last
         second of commits, or whatever the operating system has not put on the disk yet (a crash of the process undoes nothing): then jobs
         that were added are missing again, those that were removed are back, and **runs that were done are due again: they are
         dispatched once more**, whatever the job's `recovery` says.
 
-    **Two schedulers never win the same run.** A claim reads what is due, decides and writes in one transaction that has held the database's
-    only write lock since before it read (`BEGIN IMMEDIATE`), and each write asks for the stamp that was read besides. Whoever comes second
-    reads the record as the first has left it: with the run in it, and another next run time. When nothing is due, nothing is locked, but for
-    an instant every two seconds, by which a scheduler knows that the database can still be written (`Port.recover`).
+    **Two schedulers never win the same run**: between what a claim has read and what it writes of it nobody else can write.
+
+    - SQLite: the transaction has held the database's only write lock since before it read (`BEGIN IMMEDIATE`). When nothing is due,
+      nothing is locked, but for an instant every two seconds, by which a scheduler knows that the database can still be written
+      (`Port.recover`).
+    - PostgreSQL, MariaDB, MySQL: it reads what is due with `FOR UPDATE SKIP LOCKED` under READ COMMITTED (set for each transaction,
+      whatever the default): each row that it gets is the newest that is committed, still due, and locked until the commit. What another
+      claim has locked is passed over, and looked at again soon; so claims do not wait for each other. Edits wait for the lock, then read
+      what the claim has written.
+    - Any other server: a claim locks nothing, and each row is written only if it has the stamp that was read.
+
+    Everywhere, what is written without having been read under a lock (the end of a run, by the scheduler that claimed it) asks for the stamp
+    that was written last. Whoever comes second reads the record as the first has left it: with the run in it, and another next run time.
 
     **All or nothing.** What is given in one call (a claim of many, `add_jobs`, the ends of many runs) is one transaction.
 
-    **A commit that fails may have been written.** Then the store reads back, on another connection, whether the records have the stamp of
-    that write, and goes on accordingly. If that cannot be found out either, `JobStoreError` says so; runs which such a claim may
-    have taken are not started, and are given back as soon as the database can be reached.
+    **A commit that fails may have been written.** Then the store waits, on another connection, until the server has ended that transaction,
+    and reads back whether the records have the stamp of that write, and goes on accordingly. If that cannot be found out either,
+    `JobStoreError` says so; runs which such a claim may have taken are not started, and are given back as soon as the database can be
+    reached. That holds as well when the server was killed and started again.
+
+    **What a server can take back**, it takes back of claims, too: such runs are due again and are dispatched once more, and jobs added
+    last are missing. A primary that fails over to a replica which has not received the last commits (asynchronous replication), a crash with
+    PostgreSQL's `synchronous_commit=off` or MySQL's `innodb_flush_log_at_trx_commit` other than 1, or a backup that is restored do this. With
+    synchronous replication (`synchronous_standby_names`; `rpl_semi_sync`) and the servers' own defaults nothing does.
+    A standby that only reads counts as unreachable, and the next try makes new connections: several hosts in the url
+    (`?host=a,b&target_session_attrs=read-write`) then lead to the new primary. A database that comes back without the tables gets
+    new ones, at the second try.
+
+    PostgreSQL is reached by psycopg 3: `"postgresql+psycopg://user:password@host/database"`; `"postgresql://…"` means the same. Behind a pooler
+    such as PgBouncer in transaction mode: `push=False` and `engine_options={"connect_args": {"prepare_threshold": None}}`.
 
     Whatever the database or its driver raises comes out as `JobStoreError`, with its cause; that others are at work is waited for, some ten
     seconds. A record that this process cannot restore, or whose row is damaged, is passed over, and nothing is ever deleted for it.
@@ -100,6 +125,7 @@ class SQLAlchemyJobStore(SharedJobStore):
         self._asked_for: set[str] = set()
         self._due_at: int | None = None
         self._is_cautious = False
+        self._passed_over = 0
         self.shared = dialect.shared
         if not self.shared:
             self.poll_interval = None
@@ -262,6 +288,7 @@ class SQLAlchemyJobStore(SharedJobStore):
             lease_until=now + self._lease if self.shared else None,
             stamp=stamp,
             skips_locked=dialect.skips_locked,
+            passed_over=self._passed_over,
         )
         self._asked_for.update(wanted)
         # When something is known to be due, a look would tell nothing new; unless what is due is passed over, over and over.
@@ -274,10 +301,11 @@ class SQLAlchemyJobStore(SharedJobStore):
         self._due_at = None
         if at_once or self._database.reading(claim.look):
             self._take(claim)
+            self._passed_over = claim.passed_over
             if at_once:
                 self._is_cautious = claim.met > 0 and not claim.won.rows
         elif claim.nothing_due:
-            self._is_cautious = False
+            self._is_cautious, self._passed_over = False, 0
         self._due_at = now if claim.won.more else claim.won.wake_at
         return claim.won
 

@@ -18,7 +18,9 @@ FIRST_LOOK: Final = 16
 
 
 LOOK_AGAIN: Final = 20_000
-"""µs after which a claim that has passed over locked records looks at them again."""
+"""µs after which a claim that has passed over locked records looks at them again; doubled each time that they still are locked."""
+
+_DOUBLINGS: Final = 6
 
 
 class ClaimStep(ClaimBatch):
@@ -35,13 +37,18 @@ class ClaimStep(ClaimBatch):
         lease_until: int | None,
         stamp: str,
         skips_locked: bool,
+        passed_over: int = 0,
     ) -> None:
+        """`passed_over`: how often, before this claim, locked records were met and nothing else."""
         super().__init__(now, choose, owner=owner, lease_until=lease_until, stamp=stamp)
         self._table = table
         self._wanted = wanted
         self._skips_locked = skips_locked
         self.nothing_due = False
         """What the look has found."""
+        self.passed_over = passed_over
+        """The same with this claim."""
+        self._passed_over = passed_over
         self.met = 0
         """How many due records the last step has read."""
 
@@ -86,9 +93,11 @@ class ClaimStep(ClaimBatch):
         # The answer may be older than what is written here.
         wakes = [after.wake_at for _, after in written if after is not None]
         wakes.append(ask_wake())
+        self.passed_over = 0
         if (passed_over or lost) and not won.more:
             # Others have locked what is due, or written it. They claim it, most likely; or else it is still due when they are done.
-            wakes.append(now + LOOK_AGAIN)
+            wakes.append(now + (LOOK_AGAIN << self._passed_over))
+            self.passed_over = 0 if written else min(self._passed_over + 1, _DOUBLINGS)
         won.wake_at = min((at for at in wakes if at is not None and at > now), default=None)
         return None, table.stamps_of(written) if written else None
 

@@ -163,7 +163,8 @@ class Database:
         )
 
     def __str__(self) -> str:
-        return f"job store on {self.engine.url}"
+        # Its password is shown as ***, and the rest of the url may have one, too.
+        return f"job store on {self.engine.url.set(query={})}"
 
 
 def _reason(error: Exception) -> BaseException:

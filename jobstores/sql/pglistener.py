@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import select
+import selectors
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -90,18 +90,18 @@ class Listener:
     def _hear(self, connection: psycopg.Connection[Any]) -> None:
         """Pass on what comes, until the connection fails or it is told to stop."""
         pgconn = connection.pgconn
-        poll = select.poll()
-        poll.register(pgconn.socket, select.POLLIN)
-        poll.register(self._woken, select.POLLIN)
-        while True:
-            while (notice := pgconn.notifies()) is not None:
-                at, _, executor = notice.extra.decode("utf-8", "replace").partition(" ")
-                if at.isdecimal() or at[1:].isdecimal():
-                    self._tell(int(at), executor)
-            poll.poll()
-            if self._ending.is_set():
-                return
-            pgconn.consume_input()
+        with selectors.DefaultSelector() as selector:
+            selector.register(pgconn.socket, selectors.EVENT_READ)
+            selector.register(self._woken, selectors.EVENT_READ)
+            while True:
+                while (notice := pgconn.notifies()) is not None:
+                    at, _, executor = notice.extra.decode("utf-8", "replace").partition(" ")
+                    if at.removeprefix("-").isdecimal():
+                        self._tell(int(at), executor)
+                selector.select()
+                if self._ending.is_set():
+                    return
+                pgconn.consume_input()
 
     def _tell(self, at: int, executor: str | None) -> None:
         try:

@@ -41,7 +41,11 @@ class Wire:
     def is_usable(self) -> bool:
         """Whether the connection rests between two steps, and the server has not closed it: then there would be something to read."""
         pgconn = self._pgconn
-        if pgconn.status != pq.ConnStatus.OK or pgconn.transaction_status != pq.TransactionStatus.IDLE:
+        if (
+            pgconn.status != pq.ConnStatus.OK
+            or pgconn.transaction_status != pq.TransactionStatus.IDLE
+            or pgconn.pipeline_status != pq.PipelineStatus.OFF
+        ):
             return False
         # At most its last words, and then the end; else it is some news (of a setting, say), which libpq takes in.
         for _ in range(3):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -28,6 +29,8 @@ from .pgstatements import BEGIN, PostgreSQLStatements
 from .pgwire import Wire
 from .schema import Schema
 from .session import Session
+
+_logger = logging.getLogger("mainspring.jobstores")
 
 _WIRE: Final = "mainspring.wire"
 
@@ -176,7 +179,15 @@ class PostgreSQL(Dialect):
 
     def prepare(self) -> None:
         with self._session() as session:
-            schema = self._schema.records.schema or session.rows("SELECT current_schema()::text")[0][0]
+            question = "SELECT current_schema()::text, current_setting('synchronous_commit'), current_setting('fsync')"
+            schema, *durable = session.rows(question)[0]
+        if "off" in durable:
+            _logger.warning(
+                "%s has synchronous_commit=%s and fsync=%s: a crash of the server can undo claims, and their runs would be dispatched again",
+                self._engine.url.set(query={}),
+                *durable,
+            )
+        schema = self._schema.records.schema or schema
         name = f"mainspring {schema}.{self._schema.records.name}"
         if len(name.encode()) > 63:  # as long as a name may be
             name = f"mainspring {hashlib.sha256(name.encode()).hexdigest()[:40]}"

@@ -158,6 +158,11 @@ def test_a_wrong_password_is_not_shown(postgresql: Server) -> None:
     while shown is not None:
         assert "a-secret-of-mine" not in f"{shown!r} {shown}"
         shown = shown.__cause__
+    host, port = "127.0.0.1", postgresql.port
+    shy = f"postgresql://?user={USER}&password=a-secret-of-mine&host={host}&port={port}&dbname={DATABASE}"
+    with pytest.raises(JobStoreError, match="password authentication failed") as raised:
+        SQLAlchemyJobStore(shy).start(None, "default")
+    assert "a-secret-of-mine" not in str(raised.value)
     with pytest.raises(JobStoreError, match=r'database "nowhere" does not exist'):
         SQLAlchemyJobStore(f"{postgresql.url.rpartition('/')[0]}/nowhere").start(None, "default")
 
@@ -189,6 +194,15 @@ def test_a_standby_is_left_for_the_new_primary(opened: Open, postgresql: Server)
             admin.execute(f"ALTER ROLE {USER} RESET default_transaction_read_only")
     insert(store, new_job("b", 0))
     assert ids_of(store) == ["a", "b"]
+
+
+def test_a_server_that_may_forget_commits_is_warned_of(
+    opened: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    opened()
+    assert "can undo claims" not in caplog.text
+    opened(engine_options={"connect_args": {"options": "-c synchronous_commit=off"}})
+    assert "synchronous_commit=off and fsync=on" in caplog.text
 
 
 def test_connections_are_released(opened: Open, postgresql: Server) -> None:
