@@ -82,11 +82,7 @@ class PostgreSQL(Dialect):
     def __init__(
         self, engine: sa.Engine, schema: Schema, *, owned: bool, synchronous: str, timeout: float
     ) -> None:
-        if engine.dialect.driver != "psycopg":
-            raise ValueError(
-                f"SQLAlchemyJobStore reaches PostgreSQL by psycopg 3, and not by {engine.dialect.driver}: use a url such as "
-                "'postgresql+psycopg://user@host/database'"
-            )
+        _check_driver(engine.dialect.driver)
         super().__init__(engine, schema, owned=owned, synchronous=synchronous, timeout=timeout)
         self._channel = ""
         self._listener: Listener | None = None
@@ -108,7 +104,10 @@ class PostgreSQL(Dialect):
 
     @classmethod
     def complete(cls, url: sa.URL) -> sa.URL:
-        return url.set(drivername="postgresql+psycopg") if url.drivername == "postgresql" else url
+        if url.drivername == "postgresql":
+            return url.set(drivername="postgresql+psycopg")
+        _check_driver(url.get_driver_name())
+        return url
 
     @classmethod
     def engine_arguments(cls, url: sa.URL, options: Mapping[str, Any], timeout: float) -> dict[str, Any]:
@@ -278,6 +277,14 @@ class PostgreSQL(Dialect):
         if isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError):
             return not _PERMANENT.search(str(cause))
         return super().is_unreachable(error)
+
+
+def _check_driver(name: str) -> None:
+    if name != "psycopg":
+        raise ValueError(
+            f"SQLAlchemyJobStore reaches PostgreSQL by psycopg 3, and not by {name}: use a url such as "
+            "'postgresql+psycopg://user@host/database'"
+        )
 
 
 def _state(error: BaseException) -> str | None:

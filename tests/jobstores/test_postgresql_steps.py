@@ -221,6 +221,21 @@ def test_two_claims_at_once_share_nothing_and_wait_for_nothing(
     assert [won.record.id for won in claim_once(other).claims] == ["4"]
 
 
+def test_what_stays_locked_is_looked_at_ever_less_often(opened: Open, threads: ThreadPoolExecutor) -> None:
+    one, other = opened(), opened()
+    insert(one, new_job("a", 0, every(60)))
+    _known(one)
+    _known(other)
+    held = Held(one, 4)
+    first = threads.submit(held.claim)
+    assert held.holds.wait(10)
+    pauses = [(claim_once(other).wake_at or 0) - NOW for _ in range(9)]
+    assert pauses == [20_000 << min(turn, 6) for turn in range(9)]
+    held.release()
+    assert first.result(10) == ["a"]
+    assert claim_once(other).wake_at == NOW + LEASE  # when the lease of the run would end
+
+
 def test_an_edit_waits_for_the_claim_and_comes_after_it(opened: Open, threads: ThreadPoolExecutor) -> None:
     one, other = opened(), opened()
     insert(one, new_job("a", 0, every(60)))
