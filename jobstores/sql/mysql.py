@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import select
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
@@ -266,7 +267,9 @@ def _is_usable(connection: Any) -> bool:
     """Whether the server has said nothing on an idle connection: all that it may say there is that it ends it."""
     if connection is None or not connection.open:
         return False
-    poll = select.poll()
+    if sys.platform == "win32":
+        return not select.select([connection._sock], [], [], 0)[0]
+    poll = select.poll()  # which takes any number of a file, as select() does not
     poll.register(connection._sock, select.POLLIN)
     return not poll.poll(0)
 
