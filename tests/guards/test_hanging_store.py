@@ -216,9 +216,13 @@ def test_so_does_a_listener_of_anything_else_that_the_loop_finds(make: Callable[
     house.scheduler.start()
     house.scheduler.add_job("time:time", id="x", jobstore="one")
     assert held.wait(TIMEOUT)
+    loop = house.scheduler._thread
+    assert loop is not None
     house.stores["two"].server.go_away()
     house.clock.advance(timedelta(seconds=1))
     house.heard.wait(EVENT_SCHEDULER_SHUTDOWN)
+    loop.join(TIMEOUT)
+    assert not loop.is_alive()
     join_the_keepers()
     assert house.stores["one"].closed.is_set()
     house.stores["two"].server.come_back()
