@@ -82,7 +82,9 @@ def wait_until(cursor: Cursor, question: str) -> None:
         if row[0]:
             return
         assert monotonic() < end, f"not so in 10 seconds: {question}"
-        sleep(0.02)
+        sleep(
+            0.15
+        )  # what is asked more often, these servers answer from a copy that they make at most every 0.1 s
 
 
 def lose_answers(monkeypatch: pytest.MonkeyPatch, written: bool) -> None:
