@@ -184,6 +184,7 @@ class SQLAlchemyJobStore(SharedJobStore):
         ids = [record.id for record in records]
 
         def step(session: Session) -> tuple[None, Stamps | None]:
+            session.will_insert(stamp)
             existing = {record.id: record for record in self._table.some(session, ids, lock=True)}
             added = []
             for record in records:

@@ -12,12 +12,10 @@ from sqlalchemy.pool import PoolProxiedConnection
 
 from .pgstatements import NOT_ALL, PostgreSQLStatements
 from .pgwire import Wire
-from .rows import INSERTED
 from .session import OvertakenError, Session
 
 Request: TypeAlias = "tuple[str, Sequence[Any]]"
 
-_STAMP: Final = INSERTED.index("stamp")
 _COMMIT: Final[Request] = ("COMMIT", ())
 _ROLLBACK: Final[Request] = ("ROLLBACK", ())
 
@@ -80,9 +78,12 @@ class PostgreSQLSession(Session):
     def run(self, sql: str, values: Sequence[Any] = ()) -> None:
         self._kept.append((sql, values))
 
+    def will_insert(self, stamp: str) -> None:
+        # Who loses the connection at the commit waits for this lock, which the server holds until it has ended the transaction. It is
+        # taken with the first exchange, before the commit can be on its way.
+        self._kept.append((self._statements.lock_stamp, (stamp,)))
+
     def insert(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
-        # Who loses the connection at the commit waits for this lock, which the server holds until it has ended the transaction.
-        self._kept.append((self._statements.lock_stamp, (rows[0][_STAMP],)))
         self._kept.append((sql, self._arrays(sql, rows)))
 
     def write(self, batches: Mapping[str, Sequence[tuple[Any, ...]]]) -> None:

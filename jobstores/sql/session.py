@@ -40,6 +40,9 @@ class Session:
         """Run one statement that answers no rows."""
         self._connection.exec_driver_sql(sql, tuple(values)).close()
 
+    def will_insert(self, stamp: str) -> None:
+        """At the beginning of a step: rows will be inserted that have this stamp, and `Dialect.await_end` may have to wait for them."""
+
     def insert(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
         """Write new rows. An id that somebody else has just inserted, too, is an error for which `is_passing` holds."""
         self._connection.exec_driver_sql(sql, [*rows]).close()

@@ -80,6 +80,14 @@ def test_a_due_run_is_three_round_trips(opened: Open, sent: Sent) -> None:
     assert sent.taken() == [["BEGIN", "UPDATE", "COMMIT"]]
 
 
+def test_adding_is_two_round_trips_with_what_it_tells_the_others(opened: Open, sent: Sent) -> None:
+    store = opened(push=False)
+    store._push = True
+    sent.taken()
+    insert(store, *(new_job(f"{n}", 5) for n in range(300)))
+    assert sent.taken() == [["BEGIN", "SELECT", "SELECT FOR UPDATE"], ["NOTIFY", "INSERT", "COMMIT"]]
+
+
 def test_a_batch_takes_no_more(opened: Open, sent: Sent) -> None:
     store = opened(push=False)
     insert(store, *(new_job(f"{n}", 0, every(60)) for n in range(300)), new_job("one-off", 0, once()))
