@@ -9,7 +9,7 @@ from tests.cluster.scenario import Cluster, Scenario
 def quick(recovery: str, faults: tuple[str, ...]) -> Scenario:
     """A scenario of some seconds."""
     return Scenario(
-        recovery, faults, one_offs=400, intervals=20, workers=3, preparation=4.0, seconds=8.0, down=2.0
+        recovery, faults, one_offs=400, intervals=20, workers=3, preparation=3.0, seconds=6.0, down=2.0
     )
 
 

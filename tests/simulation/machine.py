@@ -60,6 +60,10 @@ class Boot(Process):
         engine = self.scheduler._engine
         return () if engine is None else engine.ports()
 
+    def die(self) -> None:
+        self.executor.no_longer_full()
+        super().die()
+
     def task_failed(self, task: Task, exc: BaseException) -> None:
         self.world.task_failed(self, task, exc)
 
@@ -177,6 +181,7 @@ class SimulatedExecutor(DirectExecutor):
         self._queue: deque[Submission] = deque()
         self._workers = workers
         self._busy = 0
+        self._full_since: int | None = None
 
     def free_slots(self) -> int:
         where = self._where
@@ -196,6 +201,22 @@ class SimulatedExecutor(DirectExecutor):
         super().shutdown(wait)
         while wait and (self._busy or self._queue):
             self._boot.sleep(10 * MILLISECOND)
+
+    def _take_slot(self, submission: Submission) -> None:
+        super()._take_slot(submission)
+        if self._full_since is None and submission.where.open >= self._workers:
+            self._full_since = self._boot.timeline.now
+
+    def _give_back(self, submission: Submission) -> None:
+        super()._give_back(submission)
+        if submission.where.open < self._workers:
+            self.no_longer_full()
+
+    def no_longer_full(self) -> None:
+        """There is an idle worker again, or none at all any more: note how long there was none."""
+        if self._full_since is not None:
+            self._boot.world.full.append((self._boot.name, self._full_since, self._boot.timeline.now))
+            self._full_since = None
 
     def _submit(self, submission: Submission) -> None:
         self._queue.append(submission)

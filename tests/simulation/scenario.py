@@ -104,11 +104,20 @@ class Scenario:
         return START + self.length
 
     @property
+    def offsets(self) -> list[float]:
+        """By how many seconds clocks are ahead at one time or another."""
+        offsets = [machine.offset for machine in self.machines]
+        return offsets + [fault.amount for fault in self.faults if fault.kind == "clock"]
+
+    @property
     def clocks_agree(self) -> bool:
         """Whether no two clocks ever differ by more than the margin: then no loss is told that is none."""
-        offsets = [machine.offset for machine in self.machines]
-        offsets += [fault.amount for fault in self.faults if fault.kind == "clock"]
-        return max(offsets) - min(offsets) <= 2 * SPREAD
+        return max(self.offsets) - min(self.offsets) <= 2 * SPREAD
+
+    @property
+    def clocks_are_right(self) -> bool:
+        """Whether no clock is ever so far off that its scheduler claims nothing."""
+        return all(abs(offset) <= SPREAD for offset in self.offsets)
 
 
 def draw(seed: int) -> Scenario:

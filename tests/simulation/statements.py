@@ -13,6 +13,7 @@ from mainspring.events import EVENT_JOB_MAX_INSTANCES
 from mainspring.triggers.instants import to_micros
 
 from tests.simulation.history import Fate, History, told
+from tests.simulation.lateness import what_is_due_is_claimed, wrong_clocks_claim_nothing
 from tests.simulation.scenario import shown
 from tests.simulation.statements_of_edits import STATEMENTS
 from tests.simulation.timeline import SECOND
@@ -42,6 +43,8 @@ def violations(world: World) -> list[str]:
         losses_are_true,
         not_too_early,
         nothing_is_left,
+        what_is_due_is_claimed,
+        wrong_clocks_claim_nothing,
         *STATEMENTS,
     ):
         found += [f"{statement.__name__}: {what}" for what in statement(world, history)]
@@ -144,9 +147,14 @@ def losses_are_true(world: World, history: History) -> Iterator[str]:
     for claimed in history.runs.values():
         if claimed.ending not in ("lost", "again") or claimed.ended_at is None:
             continue
-        since, until = claimed.extended_at, claimed.ended_at
         # What was extended last may have been asked for long before, with a lease that was over soon.
-        if not _had_trouble(world, claimed.boot, since - lease, until):
+        since, until = claimed.extended_at, claimed.ended_at
+        kinds = _troubles(world, claimed.boot, since - lease, until)
+        if world.died.get(claimed.boot, until) < until or (
+            kinds & NO_PATIENCE and "restart" in _troubles(world, claimed.boot, claimed.claimed_at, until)
+        ):
+            continue
+        if not kinds & TROUBLES:
             well = "all the time"
         elif _longest_well(world, claimed.boot, since, until) > lease // 3 + 4 * SECOND:
             well = "for long enough"
@@ -212,11 +220,6 @@ def _skipped(world: World) -> set[tuple[str, int]]:
     }
 
 
-def _had_trouble(world: World, boot: str, begin: int, end: int) -> bool:
-    kinds = _troubles(world, boot, begin, end)
-    return world.died.get(boot, end) < end or bool(kinds & TROUBLES) or _gave_up(kinds)
-
-
 def _troubles(world: World, boot: str, begin: int, end: int) -> set[str]:
     """What befell a process in some time."""
     machine = boot.split(".")[0]
@@ -227,15 +230,8 @@ def _troubles(world: World, boot: str, begin: int, end: int) -> set[str]:
     }
 
 
-def _gave_up(kinds: set[str]) -> bool:
-    """Whether a scheduler that was shut down may have given up to write the ends of its runs."""
-    return "restart" in kinds and bool(kinds & NO_PATIENCE)
-
-
 def _longest_well(world: World, boot: str, begin: int, end: int) -> int:
     """The longest time in which nothing kept a process from its leases."""
-    if boot in world.died or _gave_up(_troubles(world, boot, begin - int(world.scenario.lease * SECOND), end)):
-        return 0
     machine = boot.split(".")[0]
     longest, at = 0, begin
     for trouble in sorted(world.troubles, key=lambda trouble: trouble.begin):

@@ -84,6 +84,10 @@ class World:
     misses: set[tuple[str, int, int]] = field(default_factory=set)
     events: list[tuple[int, str, Any]] = field(default_factory=list)
     troubles: list[Trouble] = field(default_factory=list)
+    full: list[tuple[str, int, int]] = field(default_factory=list)
+    """When which process had no idle worker, from when to when."""
+    offsets: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
+    """Since when each machine's clock was ahead by how much (µs)."""
     edits: list[Edit] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     """What must never happen, and did: a task that raised, an error in the log."""
@@ -129,6 +133,8 @@ class World:
                 self.timeline.at(fault.time, lambda fault=fault: self._befall(fault))  # type: ignore[misc]
             self.timeline.at(self.scenario.end + 1, self._all_is_well)
             self._settle()
+            for boot in self.boots:
+                boot.executor.no_longer_full()
             self.tasks_at_the_end = [sorted(task.name for task in boot.tasks) for boot in self.boots]
 
     def close(self) -> None:
@@ -163,6 +169,7 @@ class World:
         else:
             offset, number = int(spec.offset * SECOND), 1
         boot = Boot(self, spec.name, number, offset, spec.workers)
+        self.offsets.setdefault(spec.name, []).append((self.timeline.now, offset))
         self.boots[place:] = [boot, *self.boots[place + 1 :]]
         self.tell(boot.name, "boots", offset, "µs ahead")
         boot.spawn("start", lambda: self._start(boot, spec.paused))
@@ -245,8 +252,10 @@ class World:
                 later(lambda: setattr(weather, "lost", self.scenario.loss))
 
     def _set_clock(self, place: int, offset: float) -> None:
-        self.boots[place].clock.offset = int(offset * SECOND)
-        self.tell(self.boots[place].name, "its clock is", offset, "s ahead")
+        boot = self.boots[place]
+        boot.clock.offset = int(offset * SECOND)
+        self.offsets[boot.machine].append((self.timeline.now, boot.clock.offset))
+        self.tell(boot.name, "its clock is", offset, "s ahead")
 
     def _all_is_well(self) -> None:
         """No fault lasts beyond this; clocks that are far off are set right."""
