@@ -5,6 +5,7 @@ psycopg's cursors cost 50 µs of the processor for each statement, and a round t
 
 from __future__ import annotations
 
+import hashlib
 import select
 from collections.abc import Sequence
 from typing import Any, Final
@@ -36,7 +37,7 @@ class Wire:
         self._encoding = connection.info.encoding
         self._transformer = Transformer(connection)
         self._names: dict[str, bytes] = {}
-        self._numbers = 0
+        self._generation = 0
 
     def is_usable(self) -> bool:
         """Whether the connection rests between two steps, and the server has not closed it: then there would be something to read."""
@@ -82,8 +83,7 @@ class Wire:
         for (sql, _), values in zip(requests, parameters, strict=True):
             name = names.get(sql) or new.get(sql, (0, None))[1]
             if name is None and prepares and len(names) + len(new) < MAX_PREPARED:
-                name = b"mainspring_%d" % self._numbers
-                self._numbers += 1
+                name = self._name(sql)
                 pgconn.send_prepare(name, sql.encode())
                 new[sql] = sent, name
                 sent += 1
@@ -103,6 +103,7 @@ class Wire:
             error = psycopg.errors.error_from_result(results[len(answered)], encoding)
             if error.sqlstate in FORGOTTEN:
                 names.clear()
+                self._generation += 1
             raise error
         if len(results) != sent:
             raise psycopg.OperationalError(f"{len(results)} answers to {sent} requests")
@@ -110,6 +111,16 @@ class Wire:
             return results
         prepared = {place for place, _ in new.values()}
         return [result for place, result in enumerate(results) if place not in prepared]
+
+    def _name(self, sql: str) -> bytes:
+        """What a statement is prepared as.
+
+        From its text: a pooler may lend a session on which somebody else has prepared, and whatever is found there under this name is this
+        statement, never another one that would then be run with these values. After what was prepared has been forgotten the names are
+        new: some of it may be there still, and not fit its table any more.
+        """
+        digest = hashlib.sha256(sql.encode()).hexdigest()[:32]
+        return f"mainspring_{digest}_{self._generation}".encode()
 
     def rows(self, result: pq.abc.PGresult) -> list[tuple[Any, ...]]:
         """The rows of a result."""
