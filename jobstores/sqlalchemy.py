@@ -356,8 +356,15 @@ def _created(url: str | sa.URL | None, options: Mapping[str, Any], timeout: floa
     try:
         return _checked(sa.create_engine(url, **dialect.engine_arguments(url, options, timeout)))
     except sa.exc.NoSuchModuleError as error:
-        raise ValueError(
-            f"SQLAlchemy has no dialect for {url.drivername}: for servers that it does not know itself, pip install the package that brings one"
+        if url.get_backend_name() == "postgres":
+            advice = "SQLAlchemy's name of that server is postgresql: use a url such as 'postgresql+psycopg://user@host/database'"
+        else:
+            advice = "for servers that it does not know itself, pip install the package that brings one"
+        raise ValueError(f"SQLAlchemy has no dialect for {url.drivername}: {advice}") from error
+    except ImportError as error:
+        raise ImportError(
+            f"the driver by which SQLAlchemy reaches {url.drivername} is not installed ({error}): pip install it, or name another one in "
+            "the url ('server+driver://…')"
         ) from error
 
 

@@ -80,11 +80,7 @@ class MySQL(Dialect):
     def __init__(
         self, engine: sa.Engine, schema: Schema, *, owned: bool, synchronous: str, timeout: float
     ) -> None:
-        if engine.dialect.driver != "pymysql":
-            raise ValueError(
-                f"SQLAlchemyJobStore reaches MariaDB and MySQL by PyMySQL, and not by {engine.dialect.driver}: use a url such as "
-                "'mysql+pymysql://user@host/database'"
-            )
+        _check_driver(engine.dialect.driver)
         super().__init__(engine, schema, owned=owned, synchronous=synchronous, timeout=timeout)
         wait = max(1, math.ceil(timeout / LOCK_TRIES))
         self._settings = {
@@ -106,7 +102,10 @@ class MySQL(Dialect):
     @classmethod
     def complete(cls, url: sa.URL) -> sa.URL:
         name = url.drivername
-        return url.set(drivername=f"{name}+pymysql") if "+" not in name else url
+        if "+" not in name:
+            return url.set(drivername=f"{name}+pymysql")
+        _check_driver(url.get_driver_name())
+        return url
 
     @classmethod
     def engine_arguments(cls, url: sa.URL, options: Mapping[str, Any], timeout: float) -> dict[str, Any]:
@@ -252,6 +251,14 @@ class MySQL(Dialect):
             # Another server has taken its place: it is looked for anew, by new connections.
             self._engine.dispose()
         return code in _UNREACHABLE or super().is_unreachable(error)
+
+
+def _check_driver(name: str) -> None:
+    if name != "pymysql":
+        raise ValueError(
+            f"SQLAlchemyJobStore reaches MariaDB and MySQL by PyMySQL, and not by {name}: use a url such as "
+            "'mysql+pymysql://user@host/database'"
+        )
 
 
 def _code(error: BaseException) -> int | None:

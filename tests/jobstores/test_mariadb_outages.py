@@ -184,6 +184,14 @@ def test_what_no_retry_helps_against_is_no_outage(mariadb: Server, change: Any, 
     assert USER in str(raised.value)
 
 
+@pytest.mark.parametrize("server", ["mysql", "mariadb"])
+@pytest.mark.parametrize("driver", ["mysqldb", "mysqlconnector", "aiomysql"])
+def test_it_is_reached_by_no_driver_but_pymysql(server: str, driver: str) -> None:
+    """Also where the other one is not installed."""
+    with pytest.raises(ValueError, match=f"by PyMySQL, and not by {driver}: use a url such as 'mysql"):
+        SQLAlchemyJobStore(f"{server}+{driver}://me@nowhere/jobs")
+
+
 def test_which_errors_mean_what() -> None:
     engine = sa.create_engine("mysql+pymysql://localhost/jobs")
     dialect = MySQL(engine, Schema("jobs"), owned=True, synchronous="FULL", timeout=10)
@@ -193,7 +201,7 @@ def test_which_errors_mean_what() -> None:
 
     for code in (1040, 1047, 1053, 1290, 1836, 2002, 2003, 2006, 2013):
         assert meaning(pymysql.err.OperationalError(code, "so"))[:2] == (True, False), code
-    for code in (1205, 1213, 1020):
+    for code in (1205, 1213, 1020, 1050, 1062, 1412, 1684, 3101):
         assert meaning(pymysql.err.OperationalError(code, "so")) == (False, True, True), code
     for code in (1045, 1049, 1142):
         assert meaning(pymysql.err.OperationalError(code, "so")) == (False, False, True), code

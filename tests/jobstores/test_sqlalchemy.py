@@ -58,6 +58,23 @@ def test_a_server_that_sqlalchemy_does_not_know_is_refused_by_name() -> None:
 
 
 @pytest.mark.parametrize(
+    "url", ["postgres://me:secret@nowhere/jobs", "postgres+psycopg2://me:secret@nowhere/jobs"]
+)
+def test_the_old_name_of_postgresql_is_refused_with_the_new_one(url: str) -> None:
+    with pytest.raises(ValueError, match=r"use a url such as 'postgresql\+psycopg://") as raised:
+        SQLAlchemyJobStore(url)
+    assert "secret" not in str(raised.value)
+
+
+def test_a_driver_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "oracledb", None)
+    with pytest.raises(
+        ImportError, match=r"reaches oracle\+oracledb is not installed \(.*oracledb.*\): pip install it"
+    ):
+        SQLAlchemyJobStore("oracle+oracledb://me@nowhere/jobs")
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({}, "needs a url"),
