@@ -7,8 +7,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
+from ..executors.shutdown import HEAR_SIGNALS_EVERY
 from .base import BaseScheduler
 from .configuration import Settings
 from .drivers import drive
@@ -16,9 +17,6 @@ from .engine import Engine
 from .errors import SchedulerNotRunningError
 from .loop import Loop
 from .wakeup import Wakeup
-
-HEAR_SIGNALS_EVERY: Final = 1.0
-"""Seconds: the main thread waits for no longer at a time."""
 
 
 class ThreadDriven(BaseScheduler):
@@ -46,7 +44,8 @@ class ThreadDriven(BaseScheduler):
         with self._lock:
             thread = self._thread
         if thread is not None and thread is not threading.current_thread():
-            thread.join()
+            while thread.is_alive():
+                thread.join(HEAR_SIGNALS_EVERY)
 
 
 class BlockingScheduler(ThreadDriven):
@@ -102,8 +101,8 @@ class BlockingScheduler(ThreadDriven):
             self._ended.set()
 
     def _wait(self, seconds: float) -> None:
-        # In slices: a signal that comes right before the main thread waits does not end its wait. (Python calls a handler between two
-        # steps of the main thread, which has made its last one by then; seen about once in fifty signals that came at that moment.)
+        # In slices: a signal that comes right before the main thread waits does not end its wait (seen about once in fifty signals that
+        # came at that moment).
         wakeup, engine = self._wakeup, self._engine
         while seconds > HEAR_SIGNALS_EVERY and not wakeup.wait(HEAR_SIGNALS_EVERY):
             if engine is None or engine.stopping:
@@ -140,8 +139,8 @@ class BlockingScheduler(ThreadDriven):
                 )
                 with suppress(SchedulerNotRunningError):  # a job has called shutdown() at the same time
                     self.shutdown()
-            self._closed.wait()
-            self._over.wait()
+            _wait_for(self._closed)
+            _wait_for(self._over)
         finally:
             if not self._signalled:
                 for each, handler in previous.items():
@@ -150,4 +149,10 @@ class BlockingScheduler(ThreadDriven):
     def _join(self) -> None:
         # None: the loop has not begun (a listener may shut down what has just started), or has ended.
         if self._thread not in (None, threading.current_thread()):
-            self._ended.wait()
+            _wait_for(self._ended)
+
+
+def _wait_for(event: threading.Event) -> None:
+    """Wait as long as it takes, in the main thread, too: Ctrl-C ends it."""
+    while not event.wait(HEAR_SIGNALS_EVERY):
+        pass

@@ -147,6 +147,28 @@ say("never")
         assert (code, said) == (-number, [])
 
 
+def test_a_second_ctrl_c_that_does_not_end_the_wait_is_heard_all_the_same() -> None:
+    """As one that comes right before the main thread waits for what runs: Python notes it, and the main thread sleeps."""
+    with program("""
+from mainspring.executors import shutdown
+
+def interrupts():  # a job
+    os.kill(os.getpid(), signal.SIGINT)
+    while not shutdown._waiting:  # the main thread waits for this job
+        threading.Event().wait(0.01)
+    threading.Event().wait(0.2)
+    say("interrupts")
+    signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+    threading.Event().wait()
+
+scheduler.add_job(interrupts)
+scheduler.start()
+say("never")
+""") as running:
+        code, said, error = running.ends()
+        assert (code, said) == (-signal.SIGINT, ["interrupts"]), error
+
+
 def test_one_that_comes_before_the_loop_has_begun(number: int) -> None:
     with program(f"""
 class Early(BlockingScheduler):
