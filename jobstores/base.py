@@ -218,8 +218,8 @@ class BaseJobStore(ABC):
         """The aliases of executors for which something is due at `now`."""
         return self._owned.overdue_executors(now)
 
-    def quarantined(self) -> list[tuple[str, str]]:
-        """The ids of the jobs that this process cannot restore, each with the reason."""
+    def quarantined(self, records: Sequence[Record] | None = None) -> list[tuple[str, str]]:
+        """The ids of the jobs that this process cannot restore, each with the reason: all, or those of `records` that nobody has changed since."""
         return []
 
     @property

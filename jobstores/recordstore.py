@@ -393,8 +393,8 @@ class RecordJobStore(BaseJobStore):
 
         self._apply([(key.job_id, change(key)) for key in sorted(keys, key=lambda key: key.job_id)])
 
-    def quarantined(self) -> list[tuple[str, str]]:
-        return self._restored.quarantined()
+    def quarantined(self, records: Sequence[Record] | None = None) -> list[tuple[str, str]]:
+        return self._restored.quarantined(records)
 
     # -- jobs for callers --------------------------------------------------------------------------------------------
 
@@ -402,8 +402,11 @@ class RecordJobStore(BaseJobStore):
         """A job of the caller's own, as the record stands."""
         try:
             job = self._unpack(record)
-        except Exception as exc:
-            raise self._restored.quarantine(record, exc) from exc
+        except BaseException as exc:  # the user's modules may raise anything
+            if ends_program(exc):
+                raise
+            raise self._restored.not_shown(record, exc) from exc
+        self._restored.shown(record, job)
         job._scheduler, job._jobstore_alias = self._scheduler, self._alias
         job._record, job._next_run_time = record, record.next_run_time
         return job

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from .errors import JobRestoreError, described
 from .job import Job
 from .record import Record
+from .serialization.references import check_callable_args
 
 if TYPE_CHECKING:
     from .recordstore import RecordJobStore
@@ -97,10 +99,32 @@ class RestoredJobs:
 
     def quarantine(self, record: Record, exc: BaseException) -> JobRestoreError:
         """Keep a record out of this process's claims until somebody changes it, or for a minute; answers the error for it."""
-        reason = described(exc)
         scheduler = self._store._scheduler
         now = scheduler.clock.micros() if scheduler is not None else 0
-        self._quarantined[record.id] = _Quarantined(record.revision, reason, now + RETRY_QUARANTINED)
+        return self._note(record, exc, now + RETRY_QUARANTINED)
+
+    def not_shown(self, record: Record, exc: BaseException) -> JobRestoreError:
+        """A caller could not be shown the job: it is listed as one in quarantine; answers the error for it.
+
+        Whether it is kept out of claims they find out themselves, when it is due, and say it then: also if it was known so far.
+        """
+        self._known.pop(record.id, None)
+        entry = self._quarantined.get(record.id)
+        tried = entry is not None and entry.revision == record.revision
+        return self._note(record, exc, entry.retry_at if entry and tried else 0)
+
+    def shown(self, record: Record, job: Job) -> None:
+        """A caller is shown the job: if it can be run, too, it is in quarantine no longer."""
+        if record.id in self._quarantined:
+            try:
+                check_callable_args(job.func, job.args, job._kwargs or {})
+            except Exception:  # as in a claim
+                return
+            self._quarantined.pop(record.id, None)
+
+    def _note(self, record: Record, exc: BaseException, retry_at: int) -> JobRestoreError:
+        reason = described(exc)
+        self._quarantined[record.id] = _Quarantined(record.revision, reason, retry_at)
         error = JobRestoreError(f"job {record.id!r} cannot be restored by this process: {reason}")
         error.__cause__ = exc
         return error
@@ -110,9 +134,15 @@ class RestoredJobs:
         entry = self._quarantined.get(record.id)
         return entry is not None and entry.revision == record.revision and now < entry.retry_at
 
-    def quarantined(self) -> list[tuple[str, str]]:
-        """The ids in quarantine, each with the reason."""
-        return [(job_id, entry.reason) for job_id, entry in sorted(self._quarantined.items())]
+    def quarantined(self, records: Sequence[Record] | None) -> list[tuple[str, str]]:
+        """The ids in quarantine, each with the reason: all, or those of `records` that nobody has changed since."""
+        entries = sorted(self._quarantined.items())
+        if records is None:
+            return [(job_id, entry.reason) for job_id, entry in entries]
+        revisions = {record.id: record.revision for record in records} if entries else {}
+        return [
+            (job_id, entry.reason) for job_id, entry in entries if revisions.get(job_id) == entry.revision
+        ]
 
     def _dress(self, job: Job) -> None:
         job._scheduler, job._jobstore_alias = self._store._scheduler, self._store._alias

@@ -117,8 +117,9 @@ class CareMethods(JobMethods):
         self._running_engine()
         jobs: list[QuarantinedJob] = []
         for port in self._ports_of(jobstore):
-            reasons = dict(port.store.quarantined())
-            for record in port.store.read_all():
+            records = port.store.read_all()
+            reasons = dict(port.store.quarantined(records))
+            for record in records:
                 if record.state != "ended" and (reason := _too_new(record) or reasons.get(record.id)):
                     jobs.append(QuarantinedJob(record.id, port.alias, reason))
         return sorted(jobs, key=lambda job: (job.jobstore, job.job_id))

@@ -126,6 +126,80 @@ def test_they_can_be_removed(ghosts: tuple[VirtualScheduler, Heard]) -> None:
     assert [job.id for job in scheduler.get_jobs()] == ["good"]
 
 
+@pytest.fixture
+def one(tmp_path: Path, module: Callable[[str | None], None]) -> Iterator[tuple[VirtualScheduler, Heard]]:
+    """A scheduler that has added a job, each minute, whose module is gone by now; it has not tried to restore it."""
+    module("def work(*args): pass\n")
+    scheduler = make(tmp_path)
+    heard = Heard(scheduler)
+    with started(scheduler):
+        with started(make(tmp_path), paused=True) as other:
+            other.add_job(f"{MODULE}:work", "interval", minutes=1, id="a", args=[["mutable"]])
+        module(None)
+        yield scheduler, heard
+
+
+def test_one_that_cannot_be_shown_is_listed_until_it_can(
+    one: tuple[VirtualScheduler, Heard], module: Callable[[str | None], None]
+) -> None:
+    """Whether or not it is due meanwhile."""
+    scheduler, heard = one
+    with pytest.raises(JobRestoreError, match=MODULE):
+        scheduler.get_job("a")
+    assert quarantined(scheduler) == ["a"]
+    module("def work(): pass\n")  # it can be shown, and not be run
+    assert [job.id for job in scheduler.get_jobs()] == ["a"]
+    assert quarantined(scheduler) == ["a"]
+    module("def work(*args): pass\n")
+    assert [job.id for job in scheduler.get_jobs()] == ["a"]
+    assert quarantined(scheduler) == []
+    scheduler.advance(MINUTE)
+    assert heard.seconds("a") == [60]
+
+
+@pytest.mark.parametrize("is_back", [True, False])
+def test_one_that_could_not_be_shown_is_tried_when_it_is_due(
+    one: tuple[VirtualScheduler, Heard], module: Callable[[str | None], None], is_back: bool
+) -> None:
+    scheduler, heard = one
+    scheduler.advance(MINUTE / 2)
+    assert scheduler.get_jobs() == []
+    assert quarantined(scheduler) == ["a"]
+    if is_back:
+        module("def work(*args): pass\n")
+    scheduler.advance(MINUTE / 2)
+    assert heard.seconds("a") == ([60] if is_back else [])
+    assert len(heard.of(EVENT_JOB_QUARANTINED, "a")) == (0 if is_back else 1)
+    assert quarantined(scheduler) == ([] if is_back else ["a"])
+
+
+def test_one_that_has_run_and_cannot_be_shown_any_more_is_not_run_any_more(
+    one: tuple[VirtualScheduler, Heard], module: Callable[[str | None], None]
+) -> None:
+    """What is listed is kept out of claims: also what they knew, and would have gone on with."""
+    scheduler, heard = one
+    module("def work(*args): pass\n")
+    scheduler.advance(MINUTE)
+    module(None)
+    with pytest.raises(JobRestoreError, match=MODULE):
+        scheduler.get_job("a")
+    scheduler.advance(MINUTE)
+    assert heard.seconds("a") == [60]
+    assert quarantined(scheduler) == ["a"]
+    assert len(heard.of(EVENT_JOB_QUARANTINED, "a")) == 1
+
+
+def test_one_that_somebody_else_has_changed_is_not_listed_for_what_it_was(
+    ghosts: tuple[VirtualScheduler, Heard], tmp_path: Path
+) -> None:
+    scheduler, heard = ghosts
+    with started(make(tmp_path), paused=True) as other:
+        other.add_job(nothing, "interval", minutes=1, id="a", replace_existing=True)
+    assert quarantined(scheduler) == ["b"]
+    scheduler.advance(2 * MINUTE)
+    assert 120 in heard.seconds("a")
+
+
 def test_a_record_of_a_later_version_is_listed_and_can_be_removed(tmp_path: Path) -> None:
     scheduler = make(tmp_path)
     heard = Heard(scheduler)
