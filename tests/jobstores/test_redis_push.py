@@ -25,15 +25,16 @@ from tests.jobstores.samples import work
 from tests.servers import Server
 
 NOW = datetime.now(UTC)
-"""The server's clock judges what is future here, so these jobs are due in relation to the present."""
+"""The server's clock judges what is future here, so these jobs are due in relation to the present: by minutes, as all other tests may
+run between the import of this module and its own."""
 
 
-def at(seconds: float) -> int:
-    return to_micros(NOW + timedelta(seconds=seconds))
+def at(minutes: float) -> int:
+    return to_micros(NOW + timedelta(minutes=minutes))
 
 
-def due(job_id: str, seconds: float, executor: str = "default") -> Job:
-    when = NOW + timedelta(seconds=seconds)
+def due(job_id: str, minutes: float, executor: str = "default") -> Job:
+    when = NOW + timedelta(minutes=minutes)
     return Job(None, id=job_id, trigger=DateTrigger(when), next_run_time=when, func=work, executor=executor)
 
 
@@ -129,10 +130,10 @@ def test_edits_tell_of_earlier_times_only(ears: Ears, other: RedisJobStore) -> N
     insert(other, due("a", 1_000), due("b", 2_000))
     assert ears.next() == at(1_000)
 
-    def move(job_id: str, seconds: float) -> None:
+    def move(job_id: str, minutes: float) -> None:
         job = other.lookup_job(job_id)
         assert job is not None
-        job._modify(next_run_time=NOW + timedelta(seconds=seconds))
+        job._modify(next_run_time=NOW + timedelta(minutes=minutes))
         other.update_job(job)
 
     move("b", 1_500)
