@@ -248,7 +248,7 @@ class OwnedRecords:
                 return 1
             due = hold[1]
         decision = decide(before, job, due)
-        if transitions.changes_nothing(before, decision):
+        if decision is None or transitions.changes_nothing(before, decision):
             return 0
         owner = self._store.owner
         after = transitions.claim(

@@ -298,5 +298,5 @@ def lease_time(runs: Sequence[Run]) -> int | None:
 Wanted: TypeAlias = Mapping[str, int]
 """An executor's alias to how many runs it can take."""
 
-Decide: TypeAlias = "Callable[[Record, Job, Due | None], Decision]"
-"""`decide` of the scheduler, with the time and the random source of the pass already in it."""
+Decide: TypeAlias = "Callable[[Record, Job, Due | None], Decision | None]"
+"""`decide` of the scheduler, with the time and the random source of the pass already in it. None: not yet, it stays due."""

@@ -84,13 +84,16 @@ def look_beside_others(engine: Engine, port: Port) -> Loop:
 
 
 def look_at(engine: Engine, port: Port) -> Loop:
-    """One pass over one store: finish, recover, claim. The order matters: a run that has ended makes room for the next."""
+    """One pass over one store: recover, claim, finish. What is due does not wait for the ends of other runs to be written.
+
+    In memory it is finish, claim: there writing takes no time, and a run that has ended makes room for the next.
+    """
     now = engine.clock.micros()
     if port.must_try(now):
         # A store that failed: whether it answers by now is found out where it does not hold up the others.
         yield Aside(engine.outages.attempt(port))
     engine.outages.heard(port)
-    if port.must_settle(now):
+    if port.must_settle_first(now):
         engine.settled(port, (yield Call(port.settle)))
     if not engine.may_claim or not (port.must_look(now) or port.must_recover(now, alone=True)):
         return
@@ -100,8 +103,6 @@ def look_at(engine: Engine, port: Port) -> Loop:
         engine.recovered(port, (yield Call(partial(port.recover, now))))
     if not port.must_look(now):
         return
-    if port.must_settle(now):  # runs that have ended during these steps
-        engine.settled(port, (yield Call(port.settle)))
     # Leases count from `now`, and the steps so far may have waited long.
     now, wanted = engine.clock.micros(), engine.wanted(port)
     result = yield Call(partial(port.claim, now, wanted))
@@ -122,5 +123,5 @@ def look_at(engine: Engine, port: Port) -> Loop:
     if result.error is not None:
         raise result.error
     engine.looked(port, now, wanted, result, progress)
-    if port.must_settle(now):  # runs that ended while they were submitted (an executor that runs inline)
+    if port.must_settle(engine.clock.micros()):
         engine.settled(port, (yield Call(port.settle)))

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-SETTLE_WITHIN: Final = 20_000
-"""µs after the end of a run by which its record is written; what ends meanwhile goes into the same write."""
+SETTLE_WITHIN: Final = 40_000
+"""µs after the end of a run by which its record is to be written; what ends meanwhile goes into the same write."""
 
 BATCH: Final = 1_000
 """So many outcomes or leases at most go into one write."""
@@ -207,7 +207,8 @@ class Port(StoreAccess):
 
         While a store can be read and not written (SQLite, and somebody holds its lock), no owner can extend its leases, and a scheduler
         that only reads does not notice. So a lease is over only if it was so when this process last could write, one search
-        ago: its owner has had the time to extend it since. Who is known to be dead is not waited for.
+        ago: its owner has had the time to extend it since, or, if it was frozen, to write that the run has ended. Who is known to be
+        dead is not waited for.
         """
         self.recover_at = now + RECOVER_EVERY
         over_at, self._writable_at = min(now, self._writable_at), 0
@@ -232,8 +233,14 @@ class Port(StoreAccess):
         """Claim what is due."""
         random = self.engine.random
 
-        def with_time(record: Record, job: Job, due: Due | None) -> Decision:
-            return decide(record, job, now, random, due)
+        def with_time(record: Record, job: Job, due: Due | None) -> Decision | None:
+            decision = decide(record, job, now, random, due)
+            if decision.skipped and self.shared and any(t.job_id == record.id for t in list(self._ended)):
+                # There seems to be no room, but a run has ended here: the job is decided once that is written, right after this claim.
+                self._settle_at = 0
+                self.ask(0)
+                return None
+            return decision
 
         # The lease that the store writes counts from `now`, which may be long ago: the loop has settled and restored jobs since, or the
         # process was frozen. Read in this order, whatever happens between the two only makes the deadline come sooner.
@@ -334,10 +341,18 @@ class Port(StoreAccess):
     # -- what is to be done ----------------------------------------------------------------------------------------
 
     def must_settle(self, now: int) -> bool:
-        """Whether runs have ended that are to be written now: when they are due, or when a look comes first anyway."""
+        """Whether runs have ended that are to be written by now."""
         if not self.unwritten or self.silent:
             return False
-        return now >= (self._settle_at or 0) or self.must_look(now) or not self.shared
+        return now >= (self._settle_at or 0) or not self.shared
+
+    def must_settle_first(self, now: int) -> bool:
+        """Whether they are to be written before anything else.
+
+        On a shared store a claim comes first: what is due would start later by a write that takes its time. (A job that is due again
+        before the end of its last run is written is passed over by that claim, see `claim`.)
+        """
+        return self.must_settle(now) and not (self.shared and self.engine.may_claim and self.must_look(now))
 
     @property
     def unwritten(self) -> bool:

@@ -1,0 +1,89 @@
+"""In which order a pass over a shared store goes: what is due is claimed before the ends of other runs are written."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mainspring.events import EVENT_JOB_EXECUTED, EVENT_JOB_MAX_INSTANCES, JobEvent
+from mainspring.jobstores.record import ClaimResult, FinishResult
+from mainspring.jobstores.sqlalchemy import SQLAlchemyJobStore
+from mainspring.scheduler.port import SETTLE_WITHIN
+from mainspring.scheduler.virtual import VirtualScheduler
+
+START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+WITHIN = timedelta(microseconds=SETTLE_WITHIN)
+"""The end of a run is written by then."""
+
+
+class ToldStore(SQLAlchemyJobStore):
+    """Keeps what it was asked to write, in order."""
+
+    steps: list[str]
+
+    def claim_due(self, *arguments: Any) -> ClaimResult:
+        result = super().claim_due(*arguments)
+        self.steps += [f"claimed {claim.record.id}" for claim in result.claims]
+        return result
+
+    def finish_runs(self, outcomes: Any) -> FinishResult:
+        self.steps += [f"finished {outcome.job_id}" for outcome in outcomes]
+        return super().finish_runs(outcomes)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ToldStore:
+    store = ToldStore(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
+    store.steps = []
+    return store
+
+
+@pytest.fixture
+def scheduler(store: ToldStore) -> Iterator[VirtualScheduler]:
+    scheduler = VirtualScheduler(start=START, jobstores={"default": store})
+    scheduler.start()
+    yield scheduler
+    scheduler.shutdown()
+
+
+def run() -> None:
+    """Ends at once: virtual time stands still meanwhile."""
+
+
+def test_what_is_due_does_not_wait_for_an_end_to_be_written(
+    scheduler: VirtualScheduler, store: ToldStore
+) -> None:
+    scheduler.add_job(run, "date", run_date=START + timedelta(seconds=1), id="first")
+    scheduler.add_job(run, "date", run_date=START + timedelta(seconds=1) + WITHIN, id="second")
+    scheduler.advance(timedelta(seconds=1) + WITHIN)
+    assert store.steps == ["claimed first", "claimed second", "finished first", "finished second"]
+
+
+def test_an_end_is_written_in_time_when_nothing_else_is_due(
+    scheduler: VirtualScheduler, store: ToldStore
+) -> None:
+    scheduler.add_job(run, "date", run_date=START + timedelta(seconds=1), id="first")
+    scheduler.advance(timedelta(seconds=1) + WITHIN - timedelta(microseconds=1))
+    assert store.steps == ["claimed first"]
+    scheduler.advance(timedelta(microseconds=1))
+    assert store.steps == ["claimed first", "finished first"]
+
+
+def test_a_job_that_is_due_again_before_its_end_is_written_is_not_skipped_for_it(
+    scheduler: VirtualScheduler, store: ToldStore
+) -> None:
+    told: list[JobEvent] = []
+    scheduler.add_listener(told.append, EVENT_JOB_MAX_INSTANCES | EVENT_JOB_EXECUTED)
+    scheduler.add_job(run, "interval", seconds=WITHIN.total_seconds() / 4, start_date=START, id="often")
+    scheduler.add_job(run, "date", run_date=START + WITHIN / 4, id="beside")
+    scheduler.advance(WITHIN / 4)
+    assert [event.code for event in told] == [EVENT_JOB_EXECUTED] * 3
+    # The first claim of that moment passes it over; it is decided once there is room, in the same moment.
+    assert store.steps == [
+        "claimed often",
+        "claimed beside",
+        "finished often",
+        "finished beside",
+        "claimed often",
+    ]
