@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 1
 """The version of the record's format that this library writes; one that it does not know is passed over, not claimed."""
 
+UNREADABLE = 2**31 - 1
+"""The version that a store gives a record here which is damaged, and cannot be read as a whole: claims pass it over, it can be removed, and edited
+if only its open runs are damaged. It is never written."""
+
 MAX_LOST_RUNS = 16
 """So many lost runs are listed in a record; older ones are only counted (`Record.forgotten`)."""
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from ..jobstores import edits
 from ..jobstores.errors import JobLookupError, JobRestoreError
 from ..jobstores.job import Job
-from ..jobstores.record import FORMAT_VERSION, Record, Transition, Written
+from ..jobstores.record import FORMAT_VERSION, UNREADABLE, Record, Transition, Written
 from ..triggers.instants import from_micros
 from .jobs import JobMethods
 from .port import Port
@@ -109,7 +109,7 @@ class CareMethods(JobMethods):
         ]
 
     def get_quarantined_jobs(self, jobstore: str | None = None) -> list[QuarantinedJob]:
-        """The jobs that this process has found it cannot restore, and those whose record is of a later version, with the reason.
+        """The jobs that this process has found it cannot restore, and those whose record is damaged or of a later version, with the reason.
 
         They stay in their store, for a process that can. This one tries again every minute, when somebody changes the job, and at
         `retry_quarantined`; `remove_job` and `add_job(…, replace_existing=True)` work as for any other job.
@@ -120,7 +120,7 @@ class CareMethods(JobMethods):
             records = port.store.read_all()
             reasons = dict(port.store.quarantined(records))
             for record in records:
-                if record.state != "ended" and (reason := _too_new(record) or reasons.get(record.id)):
+                if record.state != "ended" and (reason := _not_understood(record) or reasons.get(record.id)):
                     jobs.append(QuarantinedJob(record.id, port.alias, reason))
         return sorted(jobs, key=lambda job: (job.jobstore, job.job_id))
 
@@ -134,7 +134,7 @@ class CareMethods(JobMethods):
         record = port.store.peek(job.job_id)
         if record is None or record.state == "ended":
             raise JobLookupError(job.job_id)
-        reason = _too_new(record)
+        reason = _not_understood(record)
         if reason is not None:
             raise JobRestoreError(f"job {job.job_id!r} cannot be restored by this process: {reason}")
         (restored,) = port.store.restore([record])
@@ -161,8 +161,13 @@ class CareMethods(JobMethods):
         return from_micros(instant, self.timezone)
 
 
-def _too_new(record: Record) -> str | None:
+def _not_understood(record: Record) -> str | None:
     """Why this library does not understand a record, if it does not."""
     if record.version <= FORMAT_VERSION:
         return None
+    if record.version == UNREADABLE:
+        return (
+            "its record cannot be read (the log says why): it is damaged, or for a later library. If only its open runs are damaged, modifying the "
+            "job makes it whole again, without them; else remove it, and add it anew"
+        )
     return f"its record has version {record.version}, and this library knows versions up to {FORMAT_VERSION}: it is for a later one"

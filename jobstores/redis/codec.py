@@ -9,10 +9,7 @@ from itertools import repeat
 from typing import Final
 
 from ..openruns import dump_runs, load_runs
-from ..record import FORMAT_VERSION, Record
-
-UNREADABLE: Final = 2**31 - 1
-"""The version that a record is given here which cannot be read: claims pass it over, it can be edited if only its runs are damaged, and removed."""
+from ..record import FORMAT_VERSION, UNREADABLE, Record
 
 _logger = logging.getLogger("mainspring.jobstores")
 _reported: set[str] = set()

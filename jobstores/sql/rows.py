@@ -7,10 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from ..openruns import dump_runs, load_runs
-from ..record import FORMAT_VERSION, Record, lease_time
-
-UNREADABLE: Final = 2**31 - 1
-"""The version that a record is given here whose open runs cannot be read: claims pass it over, edits and removal work."""
+from ..record import FORMAT_VERSION, UNREADABLE, Record, lease_time
 
 _logger = logging.getLogger("mainspring.jobstores")
 _reported: set[str] = set()

@@ -1,5 +1,6 @@
 """What waits for a person, quarantined or parked: put back, or removed, on purpose."""
 
+import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -124,6 +125,27 @@ def test_they_can_be_removed(ghosts: tuple[VirtualScheduler, Heard]) -> None:
     assert quarantined(scheduler) == []
     assert len(heard.of(EVENT_JOB_REMOVED)) == 2
     assert [job.id for job in scheduler.get_jobs()] == ["good"]
+
+
+def test_one_whose_record_is_damaged_is_listed_with_what_to_do(tmp_path: Path) -> None:
+    scheduler = make(tmp_path)
+    heard = Heard(scheduler)
+    with started(scheduler):
+        scheduler.add_job("time:time", "interval", minutes=1, id="a")
+        with sqlite3.connect(tmp_path / "jobs.sqlite") as database:
+            database.execute("UPDATE mainspring_jobs SET runs = '[{'")
+        database.close()
+        scheduler.advance(MINUTE)
+        assert heard.seconds("a") == []
+        (listed,) = scheduler.get_quarantined_jobs()
+        assert "modifying the job makes it whole again" in listed.reason
+        assert "version" not in listed.reason
+        with pytest.raises(JobRestoreError, match="its record cannot be read"):
+            scheduler.retry_quarantined(listed)
+        scheduler.modify_job("a", name="whole")
+        assert scheduler.get_quarantined_jobs() == []
+        scheduler.advance(MINUTE)
+        assert 120 in heard.seconds("a")
 
 
 @pytest.fixture
