@@ -88,7 +88,7 @@ class PluginMethods(AddingMethods):
         if engine is not None:
             try:
                 port = self._open(engine, alias, built)
-                self._announce(self._add_pending(engine, alias))
+                self._announce(self._add_pending_or_wait(engine, alias))
             except BaseException:
                 with self._lock:
                     self._jobstores.pop(alias, None)

@@ -153,8 +153,8 @@ class BaseScheduler(PluginMethods, CareMethods):
         """Start executors and stores, add the pending jobs, and run jobs; with `paused`, only accept them until `resume()`.
 
         Raises `SchedulerAlreadyRunningError`, and whatever a store raises that cannot be started or refuses a pending job: then nothing
-        is started, and the pending jobs are pending still. A store whose server cannot be reached does not keep the scheduler from its start: it is
-        opened when the server is there, its pending jobs wait until then, and calls that concern it raise `JobStoreError`.
+        is started, and the pending jobs are pending still. A store whose server cannot be reached, or only reads, does not keep the scheduler from its
+        start: it is opened when the server is there, its pending jobs wait until then, and calls that concern it raise `JobStoreError`.
         """
         if self._pid != os.getpid():
             self._prepare_process()
@@ -185,14 +185,14 @@ class BaseScheduler(PluginMethods, CareMethods):
     def _begin(self, engine: Engine, state: int) -> list[Job]:
         """Add the pending jobs, and count as started from the moment on at which none is left: others may add some meanwhile.
 
-        Those of stores that could not be opened stay pending.
+        Those of stores that could not be opened, or cannot be reached by now, stay pending.
         """
         added: list[Job] = []
         while True:
-            added += self._add_pending(engine)
+            added += self._add_pending_or_wait(engine)
             with self._lock:
-                unopened = engine.unopened()
-                if all(new.jobstore in unopened for new in self._pending.values()):
+                awaited = engine.awaited()
+                if all(new.jobstore in awaited for new in self._pending.values()):
                     self.state = state
                     return added
 

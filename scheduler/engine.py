@@ -157,9 +157,13 @@ class Engine:
                 return port
         return None
 
-    def unopened(self) -> set[str]:
-        """The aliases of the stores that could not be opened yet."""
-        return {port.alias for port in self._ports if not port.opened and port.leaving is None}
+    def awaited(self) -> set[str]:
+        """The aliases of the stores for which pending jobs wait: they could not be opened yet, or could not be reached when they were to take them."""
+        return {
+            port.alias
+            for port in self._ports
+            if (not port.opened or port.pending_at is not None) and port.leaving is None
+        }
 
     # -- waking ----------------------------------------------------------------------------------------------------
 

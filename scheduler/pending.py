@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ..events import EVENT_JOB_MODIFIED, JobEvent
-from ..jobstores.errors import ConflictingIdError, StaleJobError
+from ..jobstores.errors import ConflictingIdError, StaleJobError, StoreUnreachableError
 from ..jobstores.job import Job
+from ..jobstores.uncertain import UncertainWriteError
 from .inserting import EDIT_TRIES, InsertingMethods, NewJob
 
 if TYPE_CHECKING:
@@ -50,16 +51,16 @@ class PendingMethods(InsertingMethods):
     def _add_pending(self, engine: Engine, alias: str | None = None) -> list[Job]:
         """Put the pending jobs into their stores, all or none; those of one store only if `alias` is given.
 
-        Those of a store that could not be opened stay pending; so do all if the engine has ended. The loop is not told to look: it has not begun, or is told when the jobs are announced.
+        Those of a store that is `awaited` stay pending; so do all if the engine has ended. The loop is not told to look: it has not begun, or is told when the jobs are announced.
         """
         with self._lock:
             self._wait_for_others(lambda key: alias in (None, key[0]))
-            unopened = engine.unopened()
+            awaited = engine.awaited()
             pending = [
                 new
                 for new in self._pending.values()
                 if alias in (None, new.jobstore)
-                and new.jobstore not in unopened
+                and new.jobstore not in awaited
                 and new.key not in self._placing
             ]
             if self._engine is not engine or not pending:
@@ -79,6 +80,23 @@ class PendingMethods(InsertingMethods):
                 for new in pending:
                     self._placing.pop(new.key, None)
                 self._placed.notify_all()
+
+    def _add_pending_or_wait(self, engine: Engine, alias: str | None = None) -> list[Job]:
+        """The same; but that a server cannot be reached by now, or only reads, though its store could be opened, is left to the loop.
+
+        It tries each of the stores by itself, says which one fails, and goes on trying. Raises UncertainWriteError: then the jobs may be there.
+        """
+        try:
+            return self._add_pending(engine, alias)
+        except UncertainWriteError:
+            raise
+        except StoreUnreachableError:
+            with self._lock:
+                concerned = {new.jobstore for new in self._pending.values() if alias in (None, new.jobstore)}
+            for port in engine.ports():
+                if port.opened and port.alias in concerned:
+                    port.pending_at = engine.clock.micros()
+            return []
 
     # -- finding and changing --------------------------------------------------------------------------------------
 

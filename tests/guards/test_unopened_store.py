@@ -16,6 +16,7 @@ from mainspring.events import (
 )
 from mainspring.jobstores.base import JobLookupError, JobStoreError, StoreUnreachableError
 from mainspring.jobstores.memory import MemoryJobStore
+from mainspring.jobstores.uncertain import UncertainWriteError
 from mainspring.scheduler.care import LostRun, QuarantinedJob
 from mainspring.scheduler.virtual import VirtualScheduler
 
@@ -292,6 +293,82 @@ def test_a_store_that_fails_again_while_the_pending_jobs_are_added(
         scheduler.advance(MINUTE)
         assert scheduler.get_jobs(pending=True) == []
         assert len(heard.of(EVENT_JOBSTORE_RECOVERED)) == 1
+
+
+# -- what goes wrong between its opening and its pending jobs ------------------------------------------------------
+
+
+@pytest.fixture
+def there(store: DistantJobStore) -> DistantJobStore:
+    """Its server is there, and has a job "far"."""
+    store.server.come_back()
+    with started(virtual(jobstores={"distant": store})) as other:
+        other.add_job("time:time", "interval", hours=1, id="far", jobstore="distant", name="stored")
+    store.closed.clear()
+    return store
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_server_that_goes_away_or_only_reads_does_not_keep_the_scheduler_from_its_start(
+    scheduler: VirtualScheduler, there: DistantJobStore, paused: bool
+) -> None:
+    """The store could be opened: what it reads, it answers. The jobs of all stores get in, each as soon as its store takes them."""
+    heard = Heard(scheduler)
+    scheduler.add_job(nothing, "interval", minutes=1, id="near")
+    scheduler.add_job(
+        "time:time", "interval", minutes=1, id="far", jobstore="distant", name="new", replace_existing=True
+    )
+    scheduler.add_job("time:time", "interval", minutes=1, id="fresh", jobstore="distant")
+    read_only = StoreUnreachableError("cannot execute UPDATE in a read-only transaction")
+    with failing(there, "write", read_only), failing(there, "insert", read_only):
+        scheduler.start(paused=paused)
+        scheduler.advance(5 * MINUTE)
+        assert [job.id for job in scheduler.get_jobs("default", pending=False)] == ["near"]
+        assert [job.id for job in scheduler.get_jobs(pending=True)] == ["far", "fresh"]
+        (failed,) = heard.of(STORE_EVENTS)
+        assert (failed.code, failed.alias) == (EVENT_JOBSTORE_FAILED, "distant")
+        assert failed.exception is read_only
+    scheduler.advance(MINUTE)
+    assert scheduler.get_jobs(pending=True) == []
+    assert {job.id: job.name for job in scheduler.get_jobs("distant")} == {"fresh": "time", "far": "new"}
+    assert [event.code for event in heard.of(STORE_EVENTS)] == [
+        EVENT_JOBSTORE_FAILED,
+        EVENT_JOBSTORE_RECOVERED,
+    ]
+    scheduler.advance(3 * MINUTE)
+    assert bool(heard.seconds("far")) is not paused
+    scheduler.shutdown()
+
+
+def test_nor_is_such_a_store_refused_by_a_scheduler_that_runs(
+    scheduler: VirtualScheduler, store: DistantJobStore
+) -> None:
+    add_two(scheduler)
+    with started(scheduler):
+        scheduler.remove_jobstore("distant")
+        store.server.come_back()
+        with failing(store, "insert", StoreUnreachableError("gone again")):
+            scheduler.add_jobstore(store, "distant")
+            scheduler.advance(MINUTE)
+            assert [job.id for job in scheduler.get_jobs(pending=True)] == ["far"]
+        scheduler.advance(MINUTE)
+        assert [job.id for job in scheduler.get_jobs("distant", pending=False)] == ["far"]
+
+
+def test_that_a_pending_job_may_be_there_or_not_comes_out_of_the_start(
+    scheduler: VirtualScheduler, store: DistantJobStore
+) -> None:
+    """Added once more it could meet itself, and nobody but the caller can tell."""
+    store.server.come_back()
+    add_two(scheduler)
+    with (
+        failing(store, "insert", UncertainWriteError("the connection failed")),
+        pytest.raises(UncertainWriteError),
+    ):
+        scheduler.start()
+    assert not scheduler.running
+    assert sorted(job.id for job in scheduler.get_jobs(pending=True)) == ["far", "near"]
+    assert store.closed.is_set()
 
 
 def test_another_error_than_that_the_server_is_away_is_said_when_it_comes(
