@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
 
 from mainspring.jobstores import edits
 from mainspring.jobstores.claiming import Change, ClaimBatch
@@ -23,6 +23,8 @@ from mainspring.jobstores.uncertain import Stamps, UncertainWriteError, was_writ
 from tests.simulation.catalog import Catalog
 from tests.simulation.server import Link, Reservation, Server
 from tests.simulation.timeline import SECOND
+
+T = TypeVar("T")
 
 Mode: TypeAlias = Literal["transaction", "reserve"]
 
@@ -46,6 +48,7 @@ class SimulatedJobStore(SharedJobStore):
         self._catalog = catalog
         self._mode = mode
         self._reads_back = reads_back
+        self._doubts: list[Fenced[Any]] = []
 
     def start(self, scheduler: Any, alias: str) -> None:
         super().start(scheduler, alias)
@@ -237,13 +240,17 @@ class SimulatedJobStore(SharedJobStore):
 
     def _write_whole(self, step: Callable[[Server], bool], stamps: Callable[[], Stamps]) -> bool:
         """One step that is done as a whole or not at all; if its answer gets lost, the records tell. `stamps`: of what it wrote."""
+        request = Fenced(step)
         try:
-            return self._link.ask(step)
+            return self._link.ask(request)
         except StoreUnreachableError as failure:
-            written = stamps()
-            if not written or not self._reads_back:
+            if not self._reads_back:
                 raise
-            done = was_written(written, self._stamps_of(written, failure))
+            written = stamps()
+            if not written:
+                request.end()  # a transaction gets no further without its client, who decides
+                raise
+            done = was_written(written, self._stamps_of(written, failure, request))
             if done is None:
                 raise UncertainWriteError("others have written since") from failure
             if not done:
@@ -254,28 +261,68 @@ class SimulatedJobStore(SharedJobStore):
         self, written: Sequence[Change], commit: Callable[[Server], list[bool]] | None = None
     ) -> Sequence[bool | None]:
         """Write each record that has the stamp which was read: which of them; None where others have written since, and nobody can tell."""
+        request = Fenced(commit or partial(_write_changes, written))
         try:
-            return self._link.ask(commit or partial(_write_changes, written))
+            return self._link.ask(request)
         except StoreUnreachableError as failure:
             if not self._reads_back:
                 raise
             stamps = _stamps(written)
             if not stamps:
                 raise
-            found = self._stamps_of(stamps, failure)
+            found = self._stamps_of(stamps, failure, request)
             done = [was_written({job_id: stamp}, found) for job_id, stamp in stamps.items()]
             if True not in done and None not in done:
-                raise  # the request has not arrived
+                raise  # the request has not arrived, and comes too late now
             return done
 
-    def _stamps_of(self, job_ids: Iterable[str], failure: Exception) -> Mapping[str, str]:
+    def _stamps_of(
+        self, job_ids: Iterable[str], failure: Exception, request: Fenced[Any]
+    ) -> Mapping[str, str]:
+        """The stamps of these records when that request is done, or will never be."""
+
+        def stamps(server: Server) -> Mapping[str, str]:
+            request.end()
+            return {record.id: record.stamp for record in server.find(job_ids, False)}
+
         try:
-            return {record.id: record.stamp for record in self._read([*job_ids], False)}
+            return self._link.ask(stamps)
         except StoreUnreachableError:
+            self._doubts.append(request)
             raise UncertainWriteError("the store cannot be asked whether it was written") from failure
+
+    def _give_back_doubtful(self) -> None:
+        if self._in_doubt and self._doubts:
+            # What is still under way would come after what it is asked about.
+            doubts = [*self._doubts]
+
+            def end(server: Server) -> None:
+                for doubt in doubts:
+                    doubt.end()
+
+            self._link.ask(end)
+            self._doubts = self._doubts[len(doubts) :]
+        super()._give_back_doubtful()
 
     def _overtaken(self) -> JobStoreError:
         return JobStoreError("the records are changed faster than they can be written")
+
+
+class Fenced(Generic[T]):
+    """A request whose client may have it never done any more, though it is still under way: by a fence, as on Redis, or by a lock that waits."""
+
+    def __init__(self, request: Callable[[Server], T]) -> None:
+        self._request = request
+        self.is_over = False
+
+    def __call__(self, server: Server) -> T:
+        if self.is_over:
+            raise JobStoreError("this comes too late")  # nobody hears it
+        return self._request(server)
+
+    def end(self) -> None:
+        """Be done by now, or never."""
+        self.is_over = True
 
 
 class Step:
