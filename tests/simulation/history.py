@@ -26,6 +26,8 @@ class ClaimedRun:
     ending: Ending = "open"
     extended_at: int = 0
     """When its lease was extended last."""
+    waited: bool = False
+    """It had been claimed before: it was given back, or recovered."""
 
     @property
     def boot(self) -> str:
@@ -97,8 +99,9 @@ def told(commits: Iterable[Commit]) -> History:
         for number, run in new.items():
             was = old.get(number)
             if run.state == "claimed" and (was is None or was.state != "claimed"):
-                _claimed(history, commit, after, run)
-                if run.kind == "schedule" and not _waited(old.values(), run):
+                waited = _waited(old.values(), run)
+                _claimed(history, commit, after, run, waited)
+                if run.kind == "schedule" and not waited:
                     fresh += run.fire_times
             elif run.kind == "rerun" and run.state == "waiting" and was is None:
                 for time in run.fire_times:
@@ -110,9 +113,9 @@ def told(commits: Iterable[Commit]) -> History:
     return history
 
 
-def _claimed(history: History, commit: Commit, record: Record, run: Run) -> None:
+def _claimed(history: History, commit: Commit, record: Record, run: Run, waited: bool) -> None:
     history.runs[run.run] = ClaimedRun(
-        record.id, _incarnation(record, run), run, commit.time, extended_at=commit.time
+        record.id, _incarnation(record, run), run, commit.time, extended_at=commit.time, waited=waited
     )
 
 

@@ -117,6 +117,8 @@ class People:
         world.edits.append(edit)
         world.tell(boot.name, f"CALL {edit.number}: {kind} {job_id}")
         starts = boot.starts if boot.scheduler.running else 0
+        # Of a job that is pending for a store, the change is written with it, if it ever is.
+        is_pending = any(job.id == job_id for job in boot.scheduler.get_jobs(pending=True))
         try:
             action(edit)
             edit.outcome = "done"
@@ -126,7 +128,7 @@ class People:
             edit.outcome = "unknown"
             world.tell(boot.name, f"call {edit.number} failed: {exc}")
         edit.end = world.timeline.now
-        if not boot.scheduler.running or starts != boot.starts:
+        if is_pending or not boot.scheduler.running or starts != boot.starts:
             edit.outcome = "unknown"  # a scheduler that does not run keeps what is added for its next start, and knows nothing else
         world.tell(boot.name, f"call {edit.number} is over: {edit.outcome}")
         return edit

@@ -27,7 +27,7 @@ TROUBLES: Final = frozenset({"crash", "freeze", "cut", "slow", "losses"})
 """What keeps a scheduler from its leases. A restart in order and a clock within the margin do not. An outage does, and is the same for
 everybody: nobody recovers before all had the time to extend their leases."""
 
-NO_PATIENCE: Final = frozenset({"outage", "read only", "cut"})
+NO_PATIENCE: Final = frozenset({"outage", "read only", "cut", "slow", "losses"})
 """What a scheduler that is being shut down waits for no longer than a lease."""
 
 
@@ -171,8 +171,8 @@ def not_too_early(world: World, history: History) -> Iterator[str]:
     ahead = _greatest_offsets(world)
     for start in world.starts:
         claimed = history.runs.get(start.run)
-        # A rerun is due when another scheduler says so, and was so by the clock of a third one.
-        first = claimed is None or claimed.run.kind == "schedule"
+        # What had waited is due when another scheduler says so, and was so by the clock of a third one.
+        first = claimed is None or (claimed.run.kind == "schedule" and not claimed.waited)
         most = ahead[start.boot.split(".")[0]] if first else max(ahead.values())
         if start.fire_time - start.time > most:
             yield f"{start.job_id} of {shown(start.fire_time)} was started by {start.boot} at {shown(start.time)}"

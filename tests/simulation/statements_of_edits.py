@@ -64,7 +64,9 @@ def edits_are_kept(world: World, history: History) -> Iterator[str]:
                 yield from [] if before.state == "parked" else by_nobody
         elif before is None or before.incarnation != after.incarnation:
             number = world.catalog[commit.payload].number
-            call = next((e for e in calls[job_id] if e.number == number and e.kind == "add"), None)
+            # The arguments of one that was pending may have been changed before it was added.
+            kinds = ("add", "arguments")
+            call = next((e for e in calls[job_id] if e.number == number and e.kind in kinds), None)
             if call is None or not _covers(call, commit):
                 yield f"{job_id} was added at {shown(commit.time)}, and nobody did it"
             else:
@@ -77,7 +79,7 @@ def edits_are_kept(world: World, history: History) -> Iterator[str]:
             yield from _one_of(
                 calls[job_id],
                 commit,
-                _kinds(changed),
+                _kinds(changed, before, after),
                 matched,
                 f"got another {sorted(changed)}",
                 (after, now),
@@ -134,10 +136,15 @@ def _one_of(
         and (written is None or edit.mark is None or edit.mark == _mark(edit.kind, *written))
     ]
     if fitting:
-        # Where several fit, the surest: told that it succeeded, of a kind that always writes, over soonest.
+        # Where several fit, the surest: told that it succeeded, or else that nobody knows; of a kind that always writes; over soonest.
         surest = min(
             fitting,
-            key=lambda edit: (edit.outcome != "done", edit.kind not in ALWAYS_WRITE, edit.end or 1 << 62),
+            key=lambda edit: (
+                edit.outcome != "done",
+                edit.outcome != "unknown",
+                edit.kind not in ALWAYS_WRITE,
+                edit.end or 1 << 62,
+            ),
         )
         matched[surest.number] += 1
         return
@@ -194,8 +201,12 @@ def _changes(was: Definition, now: Definition, before: Record, after: Record) ->
     return changed
 
 
-def _kinds(changed: set[str]) -> set[str]:
-    return {kind for kind, may in MAY_CHANGE.items() if changed <= may}
+def _kinds(changed: set[str], before: Record, after: Record) -> set[str]:
+    kinds = {kind for kind, may in MAY_CHANGE.items() if changed <= may}
+    if changed:
+        # Whoever pauses leaves it paused, and whoever resumes does not.
+        kinds.discard("resume" if after.state == "paused" else "pause")
+    return kinds
 
 
 def _covers(edit: Edit, commit: Commit) -> bool:

@@ -26,7 +26,7 @@ from mainspring.events import (
     EVENT_JOBSTORE_RECOVERED,
 )
 from mainspring.jobstores import recordstore, sharedstore
-from mainspring.jobstores.errors import ConflictingIdError
+from mainspring.jobstores.errors import ConflictingIdError, JobStoreError, StoreUnreachableError
 
 from tests.simulation.catalog import Catalog
 from tests.simulation.machine import Boot
@@ -37,7 +37,10 @@ from tests.simulation.store import SimulatedJobStore
 from tests.simulation.timeline import MILLISECOND, SECOND, Task, Timeline
 
 SETTLING: Final = 300 * SECOND
-"""µs behind the last fault, edit and fire time after which nothing may be left to do, beside some leases."""
+"""µs behind the last fault, edit and fire time, and the last start of a run, after which nothing may be left to do, beside some leases."""
+
+SETTLING_AT_MOST: Final = 7200 * SECOND
+"""µs: longer than any backlog takes whose runs go on one after the other."""
 
 
 @dataclass(slots=True)
@@ -145,8 +148,11 @@ class World:
     def _settle(self) -> None:
         """Let time pass to the end, and behind it until nothing is left to do, or too long."""
         self.timeline.run_until(self.scenario.end + SECOND)
-        last = self.timeline.now + SETTLING + int(3 * self.scenario.lease * SECOND)
-        while self.timeline.now < last and self._is_busy():
+        begin, patience = self.timeline.now, SETTLING + int(3 * self.scenario.lease * SECOND)
+        while self.timeline.now < begin + SETTLING_AT_MOST and self._is_busy():
+            since = max(begin, self.starts[-1].time) if self.starts else begin
+            if self.timeline.now >= since + patience:
+                break
             self.timeline.run_until(self.timeline.now + SECOND)
 
     def _is_busy(self) -> bool:
@@ -181,6 +187,12 @@ class World:
             except ConflictingIdError as exc:
                 # Somebody has added a job here in the middle of a shutdown, and somebody else elsewhere.
                 boot.scheduler.remove_job(exc.job_id)
+            except StoreUnreachableError:
+                raise  # that keeps no scheduler from its start
+            except JobStoreError as exc:
+                # A store that refuses a pending job does: whoever runs the program starts it again.
+                self.tell(boot.name, f"cannot be started: {exc}")
+                boot.sleep(SECOND)
 
     def _restart(self, boot: Boot, trouble: Trouble, duration: int, wait: bool, paused: bool) -> None:
         if not boot.scheduler.running:
