@@ -26,6 +26,8 @@ class ClaimedRun:
     ending: Ending = "open"
     extended_at: int = 0
     """When its lease was extended last."""
+    ended_by: str = ""
+    """The process that wrote that it ended."""
     waited: bool = False
     """It had been claimed before: it was given back, or recovered."""
 
@@ -150,7 +152,7 @@ def _follow(history: History, commit: Commit, before: Record, was: Run, run: Run
             fate.recovered += 1
     else:
         ending = "returned"
-    claimed.ended_at, claimed.ending = commit.time, ending
+    claimed.ended_at, claimed.ending, claimed.ended_by = commit.time, ending, commit.writer
 
 
 def _waited(runs: Iterable[Run], run: Run) -> bool:

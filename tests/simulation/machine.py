@@ -105,6 +105,7 @@ class SimulatedScheduler(BaseScheduler):
         engine = super()._new_engine(paused)
         engine._wake = self._flag.set
         boot.starts += 1
+        boot.world.begun.append((boot.timeline.now, boot.name))
         # The real ones come from the operating system, and would be others each time.
         engine.owner.boot = f"{boot.name}.{boot.starts}"
         engine.owner.name = boot.world.owner_of(boot)

@@ -69,6 +69,18 @@ class Weather:
 class _Answer(Generic[T]):
     value: T | None = None
     error: BaseException | None = None
+    by_chance: bool = False
+    """It got lost in the usual weather."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A request that came to nothing by chance alone, or its answer: from when to when it was waited for."""
+
+    process: str
+    task: str
+    begin: int
+    end: int
 
 
 @dataclass(slots=True)
@@ -93,6 +105,7 @@ class Server:
     reserved: dict[str, Reservation] = field(default_factory=dict)
     history: list[Commit] = field(default_factory=list)
     links: list[Link] = field(default_factory=list)
+    losses: list[Loss] = field(default_factory=list)
     pushes: bool = False
     writer: str = ""
     """The process whose request is being done."""
@@ -213,7 +226,10 @@ class Link:
         if there + back > patience:
             error = StoreUnreachableError("no answer in time")
             timeline.at(timeline.now + patience, lambda: task.go_on(turn, _Answer[T](error=error)))
+        begin = timeline.now
         answer = task.park()
+        if answer.by_chance:
+            server.losses.append(Loss(self.process.name, task.name, begin, timeline.now))
         if answer.error is not None:
             raise answer.error
         result: T = answer.value
@@ -233,6 +249,7 @@ class Link:
     def _arrive(self, request: Callable[[Server], T], task: Task, turn: int, back: int, luck: float) -> None:
         server = self._server
         weather, answer = server.weather, _Answer[T]()
+        answer.by_chance = not self._is_cut and luck < weather.lost
         if self._is_cut or luck < weather.lost / 2:
             answer.error = StoreUnreachableError("connection lost before the request was done")
             if weather.silent:

@@ -154,7 +154,7 @@ def losses_are_true(world: World, history: History) -> Iterator[str]:
             kinds & NO_PATIENCE and "restart" in _troubles(world, claimed.boot, claimed.claimed_at, until)
         ):
             continue
-        if not kinds & TROUBLES:
+        if not kinds & TROUBLES and not _began_since_an_outage(world, claimed.ended_by, since, until):
             well = "all the time"
         elif _longest_well(world, claimed.boot, since, until) > lease // 3 + 4 * SECOND:
             well = "for long enough"
@@ -222,22 +222,41 @@ def _skipped(world: World) -> set[tuple[str, int]]:
 
 def _troubles(world: World, boot: str, begin: int, end: int) -> set[str]:
     """What befell a process in some time."""
+    return {kind for kind, since, until in _all_troubles(world, boot) if since <= end and until >= begin}
+
+
+def _all_troubles(world: World, boot: str) -> list[tuple[str, int, int]]:
+    """What befell a process, from when to when; also that its keeper has waited for an answer that was lost by chance."""
     machine = boot.split(".")[0]
-    return {
-        trouble.kind
+    troubles = [
+        (trouble.kind, trouble.begin, trouble.end)
         for trouble in world.troubles
-        if trouble.machine in (None, machine) and trouble.begin <= end and trouble.end >= begin
-    }
+        if trouble.machine in (None, machine)
+    ]
+    return troubles + [
+        ("losses", loss.begin, loss.end)
+        for loss in world.server.losses
+        if loss.process == boot and loss.task == "keeper"
+    ]
+
+
+def _began_since_an_outage(world: World, boot: str, begin: int, end: int) -> bool:
+    """Whether a process did not see an outage that others did: it gives them less time afterwards than a lease."""
+    return any(
+        trouble.kind == "outage" and begin <= trouble.end and trouble.begin <= time <= end
+        for trouble in world.troubles
+        for time, name in world.begun
+        if name == boot
+    )
 
 
 def _longest_well(world: World, boot: str, begin: int, end: int) -> int:
     """The longest time in which nothing kept a process from its leases."""
-    machine = boot.split(".")[0]
     longest, at = 0, begin
-    for trouble in sorted(world.troubles, key=lambda trouble: trouble.begin):
-        if trouble.machine in (None, machine) and trouble.end > at and trouble.kind != "clock":
-            longest = max(longest, min(trouble.begin, end) - at)
-            at = max(at, trouble.end)
+    for kind, since, until in sorted(_all_troubles(world, boot), key=lambda trouble: trouble[1]):
+        if until > at and kind != "clock":
+            longest = max(longest, min(since, end) - at)
+            at = max(at, until)
     return max(longest, end - at)
 
 

@@ -27,6 +27,8 @@ FOUND: Final = {
     4976: "of two calls that remove a job, one hears that it is gone and one hears nothing",
     8201: "a run is given back by a scheduler whose clock is ahead",
     8460: "a store that goes away between its opening and its pending jobs keeps no scheduler from its start",
+    17110: "a keeper whose requests get lost by chance, one after the other, each of which costs it a timeout",
+    17281: "a scheduler that starts right after an outage knows nothing of it, and recovers before a keeper that waits still for its answer",
 }
 """Seeds that violated a statement once, and what is to be seen there."""
 

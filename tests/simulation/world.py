@@ -110,6 +110,8 @@ class World:
     tasks_at_the_end: list[list[str]] = field(default_factory=list)
     """What each machine was still doing then."""
     _random: Random = field(init=False)
+    begun: list[tuple[int, str]] = field(default_factory=list)
+    """When which process has started its scheduler."""
     died: dict[str, int] = field(default_factory=dict)
     """When processes died."""
 
