@@ -203,16 +203,6 @@ class SimulatedExecutor(DirectExecutor):
         while wait and (self._busy or self._queue):
             self._boot.sleep(10 * MILLISECOND)
 
-    def _take_slot(self, submission: Submission) -> None:
-        super()._take_slot(submission)
-        if self._full_since is None and submission.where.open >= self._workers:
-            self._full_since = self._boot.timeline.now
-
-    def _give_back(self, submission: Submission) -> None:
-        super()._give_back(submission)
-        if submission.where.open < self._workers:
-            self.no_longer_full()
-
     def no_longer_full(self) -> None:
         """There is an idle worker again, or none at all any more: note how long there was none."""
         if self._full_since is not None:
@@ -223,12 +213,16 @@ class SimulatedExecutor(DirectExecutor):
         self._queue.append(submission)
         if self._busy < self._workers:
             self._busy += 1
+            if self._busy == self._workers:
+                self._full_since = self._boot.timeline.now
             self._boot.spawn("worker", self._work)
 
     def _work(self) -> None:
         while self._queue:
             self._run(self._queue.popleft())
+        # Also what an earlier start of the scheduler has left running keeps a worker busy.
         self._busy -= 1
+        self.no_longer_full()
 
     def _run(self, submission: Submission) -> None:
         boot, world, ticket = self._boot, self._boot.world, submission.ticket

@@ -15,6 +15,7 @@ from mainspring.jobstores.errors import (
     JobStoreError,
     StaleJobError,
 )
+from mainspring.scheduler.errors import SchedulerNotRunningError
 from mainspring.triggers import DateTrigger, IntervalTrigger
 from mainspring.triggers.instants import from_micros, to_micros
 
@@ -124,6 +125,8 @@ class People:
             edit.outcome = "done"
         except (ConflictingIdError, JobLookupError, StaleJobError) as exc:
             edit.outcome = type(exc).__name__
+        except SchedulerNotRunningError:
+            edit.outcome = "unknown"  # it was shut down in the middle of the call
         except JobStoreError as exc:
             edit.outcome = "unknown"
             world.tell(boot.name, f"call {edit.number} failed: {exc}")

@@ -79,7 +79,7 @@ def edits_are_kept(world: World, history: History) -> Iterator[str]:
             yield from _one_of(
                 calls[job_id],
                 commit,
-                _kinds(changed, before, after),
+                _kinds(changed, after),
                 matched,
                 f"got another {sorted(changed)}",
                 (after, now),
@@ -201,12 +201,10 @@ def _changes(was: Definition, now: Definition, before: Record, after: Record) ->
     return changed
 
 
-def _kinds(changed: set[str], before: Record, after: Record) -> set[str]:
+def _kinds(changed: set[str], after: Record) -> set[str]:
     kinds = {kind for kind, may in MAY_CHANGE.items() if changed <= may}
-    if changed:
-        # Whoever pauses leaves it paused, and whoever resumes does not.
-        kinds.discard("resume" if after.state == "paused" else "pause")
-    return kinds
+    # Whoever pauses leaves it paused, and whoever resumes does not; where it is so already, they write nothing.
+    return kinds - ({"resume" if after.state == "paused" else "pause"} if changed else {"resume", "pause"})
 
 
 def _covers(edit: Edit, commit: Commit) -> bool:

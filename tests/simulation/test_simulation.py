@@ -29,6 +29,9 @@ FOUND: Final = {
     8460: "a store that goes away between its opening and its pending jobs keeps no scheduler from its start",
     17110: "a keeper whose requests get lost by chance, one after the other, each of which costs it a timeout",
     17281: "a scheduler that starts right after an outage knows nothing of it, and recovers before a keeper that waits still for its answer",
+    18078: "an edit that changes nothing is not taken for another one, which does",
+    22008: "a scheduler is shut down and started again, and a long run goes on all the time",
+    25962: "a scheduler is shut down in the middle of a call for a lost run",
 }
 """Seeds that violated a statement once, and what is to be seen there."""
 
