@@ -350,8 +350,11 @@ class Port(StoreAccess):
         """Whether they are to be written before anything else.
 
         On a shared store a claim comes first: what is due would start later by a write that takes its time. (A job that is due again
-        before the end of its last run is written is passed over by that claim, see `claim`.)
+        before the end of its last run is written is passed over by that claim, see `claim`.) Not after a failure: a store may be
+        read that cannot be written, and that a claim which found nothing has gone well would pass for the end of it.
         """
+        if self.outage is not None and self.unwritten and not self.silent:
+            return True
         return self.must_settle(now) and not (self.shared and self.engine.may_claim and self.must_look(now))
 
     @property

@@ -6,7 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mainspring.events import EVENT_JOB_EXECUTED, EVENT_JOB_MAX_INSTANCES, JobEvent
+from mainspring.events import (
+    EVENT_JOB_EXECUTED,
+    EVENT_JOB_MAX_INSTANCES,
+    EVENT_JOBSTORE_FAILED,
+    EVENT_JOBSTORE_RECOVERED,
+    JobEvent,
+    SchedulerEvent,
+)
+from mainspring.jobstores.errors import JobStoreError
 from mainspring.jobstores.record import ClaimResult, FinishResult
 from mainspring.jobstores.sqlalchemy import SQLAlchemyJobStore
 from mainspring.scheduler.port import SETTLE_WITHIN
@@ -21,6 +29,7 @@ class ToldStore(SQLAlchemyJobStore):
     """Keeps what it was asked to write, in order."""
 
     steps: list[str]
+    is_full: bool = False
 
     def claim_due(self, *arguments: Any) -> ClaimResult:
         result = super().claim_due(*arguments)
@@ -28,6 +37,8 @@ class ToldStore(SQLAlchemyJobStore):
         return result
 
     def finish_runs(self, outcomes: Any) -> FinishResult:
+        if self.is_full:
+            raise JobStoreError("the disk is full")
         self.steps += [f"finished {outcome.job_id}" for outcome in outcomes]
         return super().finish_runs(outcomes)
 
@@ -87,3 +98,18 @@ def test_a_job_that_is_due_again_before_its_end_is_written_is_not_skipped_for_it
         "finished beside",
         "claimed often",
     ]
+
+
+def test_a_store_that_can_be_read_and_not_written_fails_once_until_it_can(
+    scheduler: VirtualScheduler, store: ToldStore
+) -> None:
+    told: list[SchedulerEvent] = []
+    scheduler.add_listener(told.append, EVENT_JOBSTORE_FAILED | EVENT_JOBSTORE_RECOVERED)
+    scheduler.add_job(run, "date", run_date=START + timedelta(seconds=1), id="first")
+    store.is_full = True
+    scheduler.advance(timedelta(minutes=5))
+    assert [event.code for event in told] == [EVENT_JOBSTORE_FAILED]
+    store.is_full = False
+    scheduler.advance(timedelta(minutes=1))
+    assert [event.code for event in told] == [EVENT_JOBSTORE_FAILED, EVENT_JOBSTORE_RECOVERED]
+    assert store.steps == ["claimed first", "finished first"]
