@@ -48,9 +48,19 @@ _REFUSED: Final = frozenset({"22", "23", "25", "26", "42"})
 
 _PERMANENT: Final = re.compile(
     r"authentication failed|no password supplied|does not exist|no pg_hba\.conf entry|permission denied|not permitted to log in|"
-    r"certificate|invalid|unsupported"
+    # the client's or the server's certificate, and its file
+    r"certificate verify failed|server certificate for|certificate file|client certificate|"
+    # what the url says, found by libpq (of a port or a timeout, of sslmode and the like) or by the server
+    r"invalid (port number|connection option|integer value|value for parameter|\w+ value\b)|value  invalid when|"
+    r"unsupported (frontend protocol|startup parameter)"
 )
-"""What a server says when it refuses a connection for good. libpq gives no code of it, only this text."""
+"""What is said when a connection is refused for good, without what stands in quotes: that may be the name of a host.
+
+libpq gives no code of it, only this text, in the language of the server's `lc_messages`. In another one than English all that a server says
+at the door counts as passing.
+"""
+
+_QUOTED: Final = re.compile(r'"[^"\n]*"|\'[^\'\n]*\'')
 
 _PLANS: Final = {
     # All statements of ours find their rows by an index, whatever the statistics of a young table make the planner believe; a batch
@@ -275,7 +285,7 @@ class PostgreSQL(Dialect):
             return state[:2] == "08" or state in _UNREACHABLE
         cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
         if isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError):
-            return not _PERMANENT.search(str(cause))
+            return not _PERMANENT.search(_QUOTED.sub("", str(cause)))
         return super().is_unreachable(error)
 
 

@@ -148,6 +148,49 @@ def test_what_a_server_says_at_the_door(code: str, text: str, unreachable: bool)
     assert isinstance(raised.value, StoreUnreachableError) == unreachable
 
 
+def failing(text: str) -> bool:
+    """Whether libpq's words for a connection that failed mean that the server is away for now."""
+    dialect = SQLAlchemyJobStore("postgresql://me@nowhere/jobs")._database.dialect
+    return dialect.is_unreachable(psycopg.OperationalError(f"connection failed: {text}"))
+
+
+@pytest.mark.parametrize("host", ["pg-invalid", "certificates.example", "unsupported", "does not exist"])
+def test_the_name_of_a_host_says_nothing(host: str) -> None:
+    assert failing(f"failed to resolve host '{host}': [Errno -2] Name or service not known")
+    assert failing(f'connection to server at "{host}" (10.0.0.1), port 5432 failed: Connection refused')
+    refused = f'connection to server at "{host}" (10.0.0.1), port 5432 failed: FATAL:  '
+    assert not failing(f'{refused}password authentication failed for user "me"')
+    assert not failing(f'{refused}database "jobs" does not exist')
+
+
+@pytest.mark.parametrize(
+    ("text", "unreachable"),
+    [
+        ("received invalid response to SSL negotiation: H", True),  # another service has that port for now
+        ("expected authentication request from server, but received H", True),
+        ('invalid port number: "x"', False),
+        ('invalid connection option "nosuch"', False),
+        ('invalid sslmode value: "x"', False),
+        ('invalid integer value "x" for connection option "keepalives"', False),
+        ("SSL error: certificate verify failed", False),
+        ('server certificate for "a" does not match host name "b"', False),
+        ('root certificate file "/x/root.crt" does not exist', False),
+        ("FATAL:  connection requires a valid client certificate", False),
+        ('FATAL:  role "me" is not permitted to log in', False),
+        ("FATAL:  unsupported frontend protocol 3.2: server supports 2.0 to 3.0", False),
+        ('FATAL:  invalid value for parameter "TimeZone": "x"', False),
+    ],
+)
+def test_what_is_said_of_a_connection_that_failed(text: str, unreachable: bool) -> None:
+    assert failing(text) == unreachable
+
+
+def test_a_host_that_cannot_be_found_may_be_there_later() -> None:
+    store = SQLAlchemyJobStore("postgresql+psycopg://me:secret@pg-invalid.invalid/jobs", timeout=2.0)
+    with pytest.raises(StoreUnreachableError):
+        store.start(None, "default")
+
+
 def test_a_wrong_password_is_not_shown(postgresql: Server) -> None:
     url = postgresql.url.replace(PASSWORD, "a-secret-of-mine")
     store = SQLAlchemyJobStore(url)
