@@ -52,8 +52,19 @@ class Database:
             self._schema.bring_up_to_date(session.connection)
             return None, {}
 
-        if not self.reading(lambda session: self._schema.is_current(session.connection)):
+        if not self._is_current():
             self.writing(create)
+
+    def _is_current(self) -> bool:
+        try:
+            return self.reading(lambda session: self._schema.is_current(session.connection))
+        except StoreUnreachableError:
+            raise
+        except JobStoreError as error:
+            # Asked only now, since the catalogue is slow, and on a connection of its own: that one's transaction may have failed.
+            if error.__cause__ is not None:
+                self.reading(lambda session: self._schema.check_versions(session.connection))
+            raise
 
     def close(self) -> None:
         """Give up the connections, unless the engine is the caller's or the process another one than `open` was called in."""
@@ -167,6 +178,7 @@ class Database:
         return f"job store on {self.engine.url.set(query={})}"
 
 
-def _reason(error: Exception) -> BaseException:
-    """The driver's own words, without the statement and its parameters, which hold the users' data."""
-    return error.orig or error if isinstance(error, sa.exc.DBAPIError) else error
+def _reason(error: Exception) -> str:
+    """The driver's own words, in one line, without the statement and its parameters, which hold the users' data."""
+    cause = error.orig or error if isinstance(error, sa.exc.DBAPIError) else error
+    return " ".join(line.strip() for line in str(cause).splitlines() if line.strip()) or type(cause).__name__

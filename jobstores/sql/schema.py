@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -103,9 +103,23 @@ class Schema:
 
     def is_current(self, connection: sa.Connection) -> bool:
         """Whether the tables are there, in the version that this library uses. Raises JobStoreError if they are newer."""
-        if not sa.inspect(connection).has_table(self.versions.name, schema=self.versions.schema):
+        tables = sa.inspect(connection)
+        if not tables.has_table(self.versions.name, schema=self.versions.schema):
             return False
-        return self._version(connection) == SCHEMA_VERSION
+        return self._version(connection) == SCHEMA_VERSION and tables.has_table(
+            self.records.name, schema=self.records.schema
+        )
+
+    def check_versions(self, connection: sa.Connection) -> None:
+        """Raise JobStoreError if the table that should have the version is somebody else's."""
+        columns = sa.inspect(connection).get_columns(self.versions.name, schema=self.versions.schema)
+        if not {*self.versions.columns.keys()} <= {column["name"] for column in columns}:
+            raise self._foreign()
+
+    def _foreign(self) -> JobStoreError:
+        return JobStoreError(
+            f"there is a table {self.versions.fullname!r} that is not mainspring's: give the job store another tablename"
+        )
 
     def bring_up_to_date(self, connection: sa.Connection) -> None:
         """Make the tables, or those of an older version into today's. In a transaction that excludes other writers."""
@@ -126,6 +140,12 @@ class Schema:
             self.records.create(connection, checkfirst=True)
             connection.execute(self.versions.update().values(version=SCHEMA_VERSION))
             return
+        if not sa.inspect(connection).has_table(self.records.name, schema=self.records.schema):
+            # Somebody has dropped this one of the two: then the store is empty.
+            _logger.warning("Table %s is gone, and is made again", self.records.fullname)
+            self.records.create(connection, checkfirst=True)
+            connection.execute(self.versions.update().values(version=SCHEMA_VERSION))
+            return
         while version < SCHEMA_VERSION:
             migrate = MIGRATIONS.get(version)
             if migrate is None:
@@ -139,7 +159,9 @@ class Schema:
             _logger.info("Brought table %s up to version %d", self.records.fullname, version)
 
     def _version(self, connection: sa.Connection) -> int | None:
-        version: int | None = connection.scalar(sa.select(self.versions.c.version))
+        version: Any = connection.scalar(sa.select(self.versions.c.version))
+        if version is not None and not isinstance(version, int):
+            raise self._foreign()
         if version is not None and version > SCHEMA_VERSION:
             raise JobStoreError(
                 f"the table {self.records.fullname!r} has version {version}, made by a later version of mainspring than this one, which "

@@ -1,8 +1,10 @@
 """The tables of the SQL store: made once, however many start at once; older ones are migrated, newer ones refused."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
+from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -129,6 +131,64 @@ def test_a_version_from_which_there_is_no_way_is_refused(url: str) -> None:
     store.shutdown()
     with pytest.raises(JobStoreError, match="neither use nor bring up to date"):
         store.start(None, "default")
+    store.engine.dispose()
+
+
+@pytest.fixture
+def place(kind: str, request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
+    """The url of a database, and the name for a table there."""
+    name = f"jobs_{uuid4().hex}"
+    if kind == "sqlite":
+        url = f"sqlite:///{request.getfixturevalue('tmp_path')}/jobs.sqlite"
+    else:
+        url = request.getfixturevalue(kind).url
+    yield url, name
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        for table in (name, f"{name}_schema"):
+            connection.execute(sa.text(f"DROP TABLE IF EXISTS {table}"))
+    engine.dispose()
+
+
+everywhere = pytest.mark.parametrize("kind", ["sqlite", "postgresql", "mariadb"])
+
+
+@everywhere
+def test_a_table_that_somebody_has_dropped_beside_its_version_is_made_again(
+    place: tuple[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    url, name = place
+    store = SQLAlchemyJobStore(url, tablename=name)
+    store.start(None, "default")
+    insert(store, new_job("a", 0))
+    with store.engine.begin() as connection:
+        connection.execute(sa.text(f"DROP TABLE {name}"))
+    store.shutdown()
+    store.start(None, "default")
+    assert f"Table {name} is gone, and is made again" in caplog.text
+    assert ids_of(store) == []
+    insert(store, new_job("b", 0))
+    assert [won.record.id for won in claim(store).claims] == ["b"]
+    store.shutdown()
+
+
+@everywhere
+@pytest.mark.parametrize("column", ["other INTEGER", "version VARCHAR(10)"])
+def test_somebody_elses_table_of_versions_is_left_alone(place: tuple[str, str], column: str) -> None:
+    url, name = place
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(sa.text(f"CREATE TABLE {name}_schema ({column})"))
+        connection.execute(sa.text(f"INSERT INTO {name}_schema VALUES ('7')"))
+    store = SQLAlchemyJobStore(url, tablename=name)
+    with pytest.raises(
+        JobStoreError, match=f"a table '{name}_schema' that is not mainspring's: .*another tabl"
+    ):
+        store.start(None, "default")
+    with engine.connect() as connection:
+        assert not sa.inspect(connection).has_table(name)
+        assert [str(row[0]) for row in connection.execute(sa.text(f"SELECT * FROM {name}_schema"))] == ["7"]
+    engine.dispose()
     store.engine.dispose()
 
 
