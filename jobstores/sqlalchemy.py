@@ -22,8 +22,8 @@ from .errors import ConflictingIdError, JobStoreError
 from .job import Job
 from .record import Record, Transition, Wanted, Written, is_sooner
 from .recordstore import Applied, Choice, Won
-from .serialization.references import resolve_reference
 from .sharedstore import SharedJobStore
+from .sql.arguments import check_names, check_synchronous, checked_metadata, chosen_engine, wants_push
 from .sql.claimstep import ClaimStep
 from .sql.database import Database
 from .sql.dialects import dialect_class
@@ -41,7 +41,8 @@ class SQLAlchemyJobStore(SharedJobStore):
     url: the database, `"sqlite:///jobs.sqlite"`, `"postgresql://user:password@host/database"`, `"mysql+pymysql://…"`; `"sqlite://"` is
         one in memory, which belongs to this object.
     engine: an SQLAlchemy engine instead, or a reference to one ("module:name"). It is not disposed, and is left as it is: with an engine of
-        yours the journal mode of an SQLite file is your choice, and what a step sets on a connection is set back behind it.
+        yours the journal mode of an SQLite file is your choice, and what a step sets on a connection is set back behind it. As in
+        APScheduler, a url and engine_options beside it are not used; that is warned of.
     tablename: the table of records; beside it stands `<tablename>_schema`, with the version of the layout. tableschema: their schema.
     metadata: where the tables are defined, for tools such as Alembic; else in one of the store's own.
     engine_options: more arguments for `create_engine`.
@@ -49,7 +50,8 @@ class SQLAlchemyJobStore(SharedJobStore):
     poll_interval: seconds after which a scheduler looks for jobs that others have added.
     timeout: seconds that one answer of a server is waited for, connecting too; then it counts as unreachable (`StoreUnreachableError`).
     push: whether to tell others at once what they would find by polling only, and to listen to what they tell (PostgreSQL: `LISTEN`,
-        on a connection of its own). Off, where a pooler lends sessions out for one transaction each: nothing is heard there.
+        on a connection of its own); None: where the server can. Off, where a pooler lends sessions out for one transaction each: nothing
+        is heard there.
     synchronous: for SQLite, "FULL" (default) or "NORMAL". A commit with FULL survives a power failure. With NORMAL one can undo the last
         second of commits, or whatever the operating system has not put on the disk yet (a crash of the process undoes nothing): then jobs
         that were added are missing again, those that were removed are back, and **runs that were done are due again: they are
@@ -108,20 +110,18 @@ class SQLAlchemyJobStore(SharedJobStore):
         poll_interval: float = 1.0,
         timeout: float = 10.0,
         synchronous: str = "FULL",
-        push: bool = True,
+        push: bool | None = None,
     ) -> None:
         super().__init__(serializer, pickle_protocol, signing_keys, allowed_callables, poll_interval, timeout)
-        if synchronous not in ("FULL", "NORMAL"):
-            raise ValueError(f"synchronous must be 'FULL' or 'NORMAL', got {synchronous!r}")
-        given = _resolved(engine)
-        chosen = _created(url, engine_options or {}, timeout) if given is None else _checked(given)
-        owned = given is None
-        kind = dialect_class(chosen.url)
-        self._schema = Schema(tablename, _resolved(metadata), tableschema, clustered=kind.clusters)
+        chosen, owned = chosen_engine(url, engine, engine_options, tableschema, timeout)
+        kind, server = dialect_class(chosen.url), chosen.url.get_backend_name()
+        check_names(chosen.dialect, tablename, tableschema)
+        check_synchronous(synchronous, server)
+        self._schema = Schema(tablename, checked_metadata(metadata), tableschema, clustered=kind.clusters)
         dialect = kind(chosen, self._schema, owned=owned, synchronous=synchronous, timeout=timeout)
         self._database = Database(chosen, dialect, self._schema, owned)
         self._table = RecordTable(dialect.statements)
-        self._push = push and dialect.pushes
+        self._push = wants_push(push, dialect.pushes, server)
         self._asked_for: set[str] = set()
         self._due_at: int | None = None
         self._is_cautious = False
@@ -334,48 +334,3 @@ class SQLAlchemyJobStore(SharedJobStore):
 
     def _leased(self, until: int, size: int) -> list[tuple[str, str]]:
         return self._database.reading(lambda session: self._table.leased(session, until, size))
-
-
-def _created(url: str | sa.URL | None, options: Mapping[str, Any], timeout: float) -> sa.Engine:
-    """The store's own engine."""
-    if not url:
-        raise ValueError("SQLAlchemyJobStore needs a url ('sqlite:///jobs.sqlite') or an engine")
-    try:
-        url = sa.make_url(url)
-    except sa.exc.ArgumentError as error:
-        if not isinstance(url, str):
-            raise TypeError(
-                f"url must be text or an SQLAlchemy URL, got {type(url).__name__}: {url!r}"
-            ) from error
-        # Not what was given: it may have a password in it.
-        raise ValueError(
-            "url is not understood: expected 'sqlite:///jobs.sqlite' (relative to the current folder) or 'sqlite:////var/lib/jobs.sqlite'"
-        ) from error
-    dialect = dialect_class(url)
-    url = dialect.complete(url)
-    try:
-        return _checked(sa.create_engine(url, **dialect.engine_arguments(url, options, timeout)))
-    except sa.exc.NoSuchModuleError as error:
-        if url.get_backend_name() == "postgres":
-            advice = "SQLAlchemy's name of that server is postgresql: use a url such as 'postgresql+psycopg://user@host/database'"
-        else:
-            advice = "for servers that it does not know itself, pip install the package that brings one"
-        raise ValueError(f"SQLAlchemy has no dialect for {url.drivername}: {advice}") from error
-    except ImportError as error:
-        raise ImportError(
-            f"the driver by which SQLAlchemy reaches {url.drivername} is not installed ({error}): pip install it, or name another one in "
-            "the url ('server+driver://…')"
-        ) from error
-
-
-def _checked(engine: Any) -> sa.Engine:
-    if not isinstance(engine, sa.Engine) or engine.dialect.is_async:
-        raise ValueError(
-            f"engine must be a synchronous SQLAlchemy engine, from create_engine(), got {engine!r}"
-        )
-    return engine
-
-
-def _resolved(value: Any) -> Any:
-    """What a configuration names by a textual reference, as in APScheduler; anything else as it is."""
-    return resolve_reference(value) if isinstance(value, str) else value

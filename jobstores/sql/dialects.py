@@ -77,6 +77,10 @@ class Dialect(ABC):
     def engine_arguments(cls, url: sa.URL, options: Mapping[str, Any], timeout: float) -> dict[str, Any]:
         """The arguments for `create_engine`, from those that the user gave."""
 
+    @classmethod  # noqa: B027
+    def check_place(cls, url: sa.URL, options: Mapping[str, Any], tableschema: str | None) -> None:
+        """Refuse, with ValueError, what leads to no place for the tables. Most servers have a default one."""
+
     def _statements(self) -> Statements:
         """The statements in the spelling of this server."""
         return Statements(self._schema, self._engine.dialect)

@@ -57,6 +57,8 @@ _UNREACHABLE: Final = frozenset({1040, 1047, 1129, 1203, 1226, 2002, 2003, 2005}
 _UNCERTAIN: Final = frozenset({1180}) | _LOST
 """After these a COMMIT may have been done."""
 
+_NAME_DATABASE: Final = "use one such as 'mysql+pymysql://user@host/database', or give tableschema="
+
 _SQL_MODE: Final = "STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION"
 """Above all: an id that is too long is refused, and not cut off."""
 
@@ -82,6 +84,7 @@ class MySQL(Dialect):
     ) -> None:
         _check_driver(engine.dialect.driver)
         super().__init__(engine, schema, owned=owned, synchronous=synchronous, timeout=timeout)
+        self._names_schema = schema.records.schema is not None
         wait = max(1, math.ceil(timeout / LOCK_TRIES))
         self._settings = {
             "sql_mode": f"'{_SQL_MODE}'",
@@ -126,6 +129,14 @@ class MySQL(Dialect):
         )
         own = {"pool_timeout": timeout, "pool_reset_on_return": None}
         return own | dict(options) | {"connect_args": connect}
+
+    @classmethod
+    def check_place(cls, url: sa.URL, options: Mapping[str, Any], tableschema: str | None) -> None:
+        # What else is given may name one, or a file of the driver's that does: then the start will tell.
+        if not (
+            url.database or url.query or options.get("connect_args") or "creator" in options or tableschema
+        ):
+            raise ValueError(f"the url names no database: {_NAME_DATABASE}")
 
     def _configure(self, connection: Any, _: Any) -> None:
         """A new connection of the store's own engine."""
@@ -174,8 +185,8 @@ class MySQL(Dialect):
     def prepare(self) -> None:
         try:
             with self._session() as session:
-                ((charset, self._largest),) = session.rows(
-                    "SELECT @@character_set_connection, @@max_allowed_packet"
+                ((charset, self._largest, database),) = session.rows(
+                    "SELECT @@character_set_connection, @@max_allowed_packet, DATABASE()"
                 )
         except RuntimeError as error:
             if "cryptography" not in str(error):
@@ -189,6 +200,8 @@ class MySQL(Dialect):
                 f"the job store needs {server} {_dotted(needed)} or later, where a claim can pass over what others have locked; this is "
                 f"{_dotted(version)}"
             )
+        if database is None and not self._names_schema:
+            raise JobStoreError(f"the connections lead to no database: {_NAME_DATABASE}")
         if charset != "utf8mb4":
             raise JobStoreError(
                 f"the connections of the job store have to speak utf8mb4, and not {charset}: add ?charset=utf8mb4 to the url"
