@@ -80,12 +80,10 @@ def add_jobs(url: str) -> int:
 def main(url: str, workers: int) -> bool:
     processes = multiprocessing.get_context("spawn")
     ready, stop, told = processes.Barrier(workers + 1), processes.Event(), processes.Queue()
-    started = [processes.Process(target=worker, args=(url, ready, stop, told)) for _ in range(workers)]
-    for process in started:
-        process.start()
-    ready.wait(60)
-
-    due = add_jobs(url)
+    # Daemons, so that no worker outlives this process, whatever happens to it.
+    started = [
+        processes.Process(target=worker, args=(url, ready, stop, told), daemon=True) for _ in range(workers)
+    ]
     runs: Counter[tuple[str, datetime]] = Counter()
     by: Counter[int] = Counter()
 
@@ -94,9 +92,15 @@ def main(url: str, workers: int) -> bool:
         runs[job_id, time] += 1
         by[pid] += 1
 
-    while len(runs) < due:
-        note(told.get(timeout=30))
-    stop.set()
+    try:
+        for process in started:
+            process.start()
+        ready.wait(60)
+        due = add_jobs(url)
+        while len(runs) < due:
+            note(told.get(timeout=30))
+    finally:
+        stop.set()  # also if the server is away: they would wait for ever
     for _ in started:  # whatever they tell until the last one has ended
         while (run := told.get(timeout=30)) is not None:
             note(run)

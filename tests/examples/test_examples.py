@@ -182,3 +182,12 @@ def test_listeners_are_told() -> None:
     for line in ("good was added", "good was submitted", "good returned 0.25", "later was removed"):
         assert line in lines
     assert any(line.startswith("bad raised ZeroDivisionError") for line in lines)
+
+
+def test_the_eight_workers_end_if_the_server_is_away() -> None:
+    # Nobody listens at port 1.
+    program = [sys.executable, str(EXAMPLES / "eight_workers.py"), "redis://127.0.0.1:1/0", "2"]
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    ended = subprocess.run(program, env=environment, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 1
+    assert "StoreUnreachableError" in ended.stderr
