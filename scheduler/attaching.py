@@ -15,7 +15,7 @@ from ..events import (
 from ..jobstores.base import BaseJobStore
 from ..jobstores.errors import JobStoreError, StoreUnreachableError, ends_program
 from .adding import AddingMethods
-from .configuration import build_executor, build_jobstore, specification
+from .configuration import build_executor, build_jobstore, refuse_in_use, specification
 from .engine import Engine
 from .keeper import Keeper
 from .port import Port
@@ -151,6 +151,8 @@ class PluginMethods(AddingMethods):
                 # An attempt of an earlier start of this scheduler hangs still. It closes what it opens; until it has come to its end, nobody
                 # else starts the store.
                 raise StoreUnreachableError("an earlier attempt to open it waits for the server still")
+            # Two schedulers, or two aliases, may have been given the same one before either was started.
+            refuse_in_use("jobstores", port.alias, store, self)
             self._opening.add(id(store))
         try:
             store.own(engine.owner, int(engine.lease * 1_000_000))

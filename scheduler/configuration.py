@@ -19,7 +19,7 @@ from ..jobstores.base import BaseJobStore
 from ..jobstores.serialization.references import resolve_reference
 from ..triggers.zones import as_zone
 from .coercion import as_bool, as_choice, as_count, as_instance, as_optional_seconds, as_seconds, as_written
-from .plugins import NOUNS, PACKAGE, arguments_of, load_plugin, refuse_unknown
+from .plugins import NOUNS, PACKAGE, arguments_of, load_plugin, refuse_unknown, store_at
 
 P = TypeVar("P")
 
@@ -91,26 +91,32 @@ def build_executor(alias: str, spec: Any) -> BaseExecutor:
 
         return FuturesExecutor(spec)
     executor: BaseExecutor = _build("executors", alias, spec)
-    _refuse_in_use("executors", alias, executor)
+    refuse_in_use("executors", alias, executor)
     return executor
 
 
 def build_jobstore(alias: str, spec: Any) -> BaseJobStore:
     """Make the job store that *spec* describes: an instance, or a mapping as for :func:`build_executor`."""
     store: BaseJobStore = _build("jobstores", alias, spec)
-    _refuse_in_use("jobstores", alias, store)
+    refuse_in_use("jobstores", alias, store)
     return store
 
 
-def _refuse_in_use(kind: str, alias: str, plugin: BaseExecutor | BaseJobStore) -> None:
-    """One object serves one scheduler, by one alias: whoever shuts down first would end it for the other."""
-    scheduler = plugin._scheduler
-    if (
-        getattr(scheduler, "running", False)
-        and getattr(scheduler, f"_{kind}", {}).get(plugin._alias) is plugin
-    ):
+def refuse_in_use(
+    kind: str, alias: str, plugin: BaseExecutor | BaseJobStore, starting: object = None
+) -> None:
+    """One object serves one scheduler, by one alias: whoever shuts down first would end it for the other.
+
+    *starting*: the scheduler that starts it now, which may do so again by the same alias.
+    """
+    scheduler, used = plugin._scheduler, plugin._alias
+    if getattr(scheduler, f"_{kind}", {}).get(used) is not plugin:
+        return
+    is_own = scheduler is starting
+    if used != alias if is_own else getattr(scheduler, "running", False):
         raise ValueError(
-            f"{kind}[{alias!r}]: this {type(plugin).__name__} is in use, as {plugin._alias!r} of a scheduler that runs; make another one"
+            f"{kind}[{alias!r}]: this {type(plugin).__name__} is in use, as {used!r} of {'this' if is_own else 'a'} scheduler"
+            f"{'' if is_own else ' that runs'}; make another one"
             " (any number of schedulers may share a database, each through a job store of its own)"
         )
 
@@ -266,7 +272,11 @@ def _class_and_arguments(kind: str, alias: str, spec: Any) -> tuple[type, dict[s
     if not isinstance(spec, Mapping):
         # A class in place of an instance is the usual slip; "got ABCMeta" would tell nobody so.
         got = f"the class {spec.__name__}" if isinstance(spec, type) else type(spec).__name__
-        raise TypeError(f"Expected {noun} instance or dict for {kind}[{alias!r}], got {got} instead")
+        advice = ""
+        if isinstance(spec, str):
+            is_url = "://" in spec and kind == "jobstores"
+            advice = f"; write {store_at(spec)}" if is_url else f"; write {{'type': {spec!r}}}"
+        raise TypeError(f"Expected {noun} instance or dict for {kind}[{alias!r}], got {got} instead{advice}")
     arguments = dict(spec)
     plugin, reference = arguments.pop("type", None), arguments.pop("class", None)
     if plugin is None and reference is None:

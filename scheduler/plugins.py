@@ -187,6 +187,14 @@ def check_trigger(value: object, expected: str) -> None:
         raise TypeError(f"Expected {expected}, got {type(value).__name__} instead: {value!r}")
 
 
+def store_at(url: str) -> str:
+    """How a job store at a URL is written, in a configuration and as an object, for messages. Of the URL it repeats the scheme."""
+    scheme = url.partition("://")[0][:40]
+    store = "redis" if scheme in ("redis", "rediss", "unix") else "sqlalchemy"
+    cls = _OWN["jobstores"][store].partition(":")[2]
+    return f"{{'type': '{store}', 'url': '{scheme}://...'}}, or an instance, {cls}(url='{scheme}://...')"
+
+
 def is_trigger_name(name: str) -> bool:
     """Whether a trigger is registered as *name*; loads none. For errors: it reads the metadata of what is installed."""
     return name in _OWN["triggers"] or any(entry.name == name for entry in _entry_points("triggers"))
@@ -233,6 +241,9 @@ def _registered(kind: str, name: str) -> str:
     known = {*_OWN[kind], *(entry.name for entry in registered)}
     if kind == "triggers" and like_crontab(name):
         tail = f"; {CRONTAB_ADVICE}"
+    elif "://" in name and kind == "jobstores":
+        # Not the name: there may be a password in it.
+        raise LookupError(f"No job store is called like a URL; write {store_at(name)}")
     elif kind == "triggers" and "FREQ=" in name.upper():
         tail = "; a recurrence rule is made a trigger by RRuleTrigger(...)"
     else:
