@@ -19,8 +19,11 @@ class Keys:
         """`jobs_key`: what they begin with. A text without a `{hash tag}` becomes one as a whole; None: `{mainspring}`."""
         if jobs_key is None:
             prefix = DEFAULT_PREFIX
-        elif not isinstance(jobs_key, str) or not jobs_key:
-            raise TypeError(f'jobs_key must be text, such as "team-a" or "{{team-a}}.jobs", got {jobs_key!r}')
+        elif not isinstance(jobs_key, str) or not jobs_key.strip():
+            # Not a client's repr: depending on its version, a password may be in it.
+            is_client = hasattr(jobs_key, "execute_command")
+            got = "a client; give it as client=..." if is_client else repr(jobs_key)
+            raise TypeError(f'jobs_key must be text, such as "team-a" or "{{team-a}}.jobs", got {got}')
         elif _TAG.search(jobs_key):
             prefix = jobs_key
         elif "{" in jobs_key or "}" in jobs_key:
@@ -49,3 +52,19 @@ class Keys:
     def marker(self, writing: str, slot: int) -> str:
         """What became of the latest write that one store has made under this number."""
         return f"{self.prefix}.write:{writing}:{slot}"
+
+
+_KINDS: Final = {
+    "records": "hash",
+    "payloads": "hash",
+    "leases": "zset",
+    "executors": "set",
+    "version": "string",
+}
+
+
+def kind_of(key: str) -> str:
+    """What the server calls the type of what a store keeps under this name."""
+    if ".due:" in key:
+        return "zset"
+    return _KINDS.get(key.rpartition(".")[2], "string")  # a write's marker

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 import redis
@@ -22,8 +23,9 @@ from redis.exceptions import (
 )
 
 from ..errors import JobStoreError, StoreUnreachableError
-from .codec import to_bytes
+from .codec import to_bytes, to_text
 from .connecting import Client, described, new_pool, node_pool
+from .keys import kind_of
 from .scripts import Script
 
 Argument: TypeAlias = str | bytes | int
@@ -107,23 +109,46 @@ class Link:
     # -- asking --------------------------------------------------------------------------------------------------------
 
     def run(self, script: Script, keys: Sequence[str], *arguments: Argument) -> Any:
+        """What a script answers. Raises JobStoreError; for scripts that only read, or may be run twice."""
+        try:
+            return self.run_once(script, keys, *arguments)
+        except LostReplyError as lost:
+            raise StoreUnreachableError(str(lost)) from lost.__cause__
+
+    def run_once(self, script: Script, keys: Sequence[str], *arguments: Argument) -> Any:
         """What a script answers. Raises JobStoreError, and `LostReplyError` if it may have been run all the same.
 
         The server keeps scripts until it is restarted, fails over or is told to forget them: then it has not run anything, and is given
         the text.
         """
         try:
-            return self._ask("EVALSHA", script.sha, len(keys), *keys, *arguments)
-        except NoScriptError:
-            pass
+            try:
+                return self._ask("EVALSHA", script.sha, len(keys), *keys, *arguments)
+            except NoScriptError:
+                return self._ask("EVAL", script.text, len(keys), *keys, *arguments)
         except RedisError as error:
+            if _code(error) == "WRONGTYPE":
+                raise self._not_ours(keys) from error
             raise self._translated(error) from error
-        return self.ask("EVAL", script.text, len(keys), *keys, *arguments)
+
+    def _not_ours(self, keys: Sequence[str]) -> JobStoreError:
+        """Something else is kept under one of the keys."""
+        for key in keys:
+            kind = to_text(self.ask("TYPE", key))
+            if kind not in ("none", kind_of(key)):
+                return JobStoreError(
+                    f"{self}: the key {key} is a {kind} and not a {kind_of(key)}, so somebody else has written it: give another jobs_key"
+                )
+        return JobStoreError(
+            f"{self}: under its keys ({', '.join(keys)}) are those of somebody else: give another jobs_key"
+        )
 
     def ask(self, *command: Argument) -> Any:
         """What a command answers."""
         try:
             return self._ask(*command)
+        except LostReplyError as lost:
+            raise StoreUnreachableError(str(lost)) from lost.__cause__
         except RedisError as error:
             raise self._translated(error) from error
 
@@ -198,7 +223,10 @@ class Link:
         else:
             for_now = _code(error) in _FOR_NOW
         kind = StoreUnreachableError if for_now else JobStoreError
-        return kind(f"{self}: {_reason(error)}")
+        reason = _reason(error)
+        if _code(error) == "OOM":
+            reason = f"{reason.rstrip('.')}. The server's memory is full: raise its maxmemory, or remove what else it keeps"
+        return kind(f"{self}: {reason}")
 
     def _check_process(self) -> None:
         if not self.opened_here:
@@ -255,6 +283,12 @@ def _code(error: Exception) -> str:
     return inside[1] if inside else text.partition(" ")[0]
 
 
+# Which script it was tells nobody anything.
+_without_script: Final = partial(
+    re.compile(r" script: [0-9a-f]{40}.*$| *Error running script \(call to \w+\): ").sub, ""
+)
+
+
 def _reason(error: Exception) -> str:
-    text = str(error).strip()
+    text = _without_script(" ".join(str(error).split()))
     return text or type(error).__name__

@@ -112,7 +112,7 @@ class Writing:
         for _ in range(2):
             marker, name = self._marker(), f"{self.name}.{next(self._numbers)}"
             try:
-                reply: list[Any] = self._link.run(COMMIT, [*keys, marker, *indexes], name, *arguments)
+                reply: list[Any] = self._link.run_once(COMMIT, [*keys, marker, *indexes], name, *arguments)
             except LostReplyError as error:
                 reply, failure = self._after_loss(marker, name, error), error
                 if reply[0] == b"fenced":

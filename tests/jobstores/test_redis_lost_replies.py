@@ -101,8 +101,9 @@ def test_a_look_whose_answer_gets_lost_is_another_look(
 ) -> None:
     insert(store, *(new_job(f"{n:02}", 0, every(60)) for n in range(30)))
     proxy.lose((LOOK, "reply"))
-    with pytest.raises(StoreUnreachableError):
+    with pytest.raises(StoreUnreachableError) as caught:
         claim_once(store)
+    assert type(caught.value) is StoreUnreachableError  # no lost write
     # They are reserved for nobody now, and found again when that ends.
     assert len(claim(other, micros(3)).claims) == 30
 

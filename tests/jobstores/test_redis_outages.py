@@ -2,6 +2,7 @@
 
 import logging
 import multiprocessing
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event, Thread
@@ -125,6 +126,8 @@ def test_a_frozen_server_is_waited_for_no_longer_than_the_timeout(
     own_redis.thaw()
     assert len(failures) == 3
     assert all(isinstance(failure, StoreUnreachableError) for failure in failures)
+    # To look and to connect writes nothing: there is no doubt about what was done.
+    assert [type(failures[n]) for n in (0, 2)] == [StoreUnreachableError] * 2
     finish(store, *claims)
     assert record_of(store, "a").runs == ()
 
@@ -212,15 +215,34 @@ def test_a_server_that_can_be_read_and_not_written_is_tried_again_later(
     assert ids_of(store) == ["a", "b"]
 
 
-def test_foreign_data_under_its_keys_is_an_error_that_does_not_pass(server: Server) -> None:
+@pytest.mark.parametrize("key", ["{foreign}.records", "{foreign}.payloads", "{foreign}.due:default"])
+def test_foreign_data_under_its_keys_is_an_error_that_does_not_pass(server: Server, key: str) -> None:
     with client_of(server) as client:
-        client.set("{foreign}.records", "not a hash")
+        client.set(key, "not a hash")
         store = RedisJobStore(jobs_key="foreign", port=server.port)
         store.start(None, "default")
-        with pytest.raises(JobStoreError, match="WRONGTYPE") as caught:
+        message = f"the key {re.escape(key)} is a string and not a (hash|zset), .* give another jobs_key$"
+        with pytest.raises(JobStoreError, match=message) as caught:
             insert(store, new_job("a", 0))
         assert not isinstance(caught.value, StoreUnreachableError)
         store.shutdown()
+
+
+def test_foreign_data_under_the_version_is_found_at_the_start(server: Server) -> None:
+    with client_of(server) as client:
+        client.sadd("{foreign}.version", "member")
+        with pytest.raises(JobStoreError, match=r"the key \{foreign\}.version is a set and not a string"):
+            RedisJobStore(jobs_key="foreign", port=server.port).start(None, "default")
+
+
+def test_a_full_server_says_what_to_do_and_no_digests(own_redis: Server, new_store: NewStore) -> None:
+    store = new_store(own_redis.url)
+    with client_of(own_redis) as client:
+        client.config_set("maxmemory", "1")
+    with pytest.raises(StoreUnreachableError, match=r"memory is full: raise its maxmemory") as caught:
+        insert(store, new_job("a", 0))
+    assert "script" not in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_password_is_needed_and_not_told(own_redis: Server) -> None:
