@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, NoReturn
 
 from . import transitions
 from .claiming import Change
@@ -37,7 +37,7 @@ class SharedJobStore(RecordJobStore):
         self,
         serializer: str | None,
         pickle_protocol: int | None,
-        signing_keys: Iterable[str | bytes],
+        signing_keys: Iterable[str | bytes] | None,
         allowed_callables: Iterable[str] | None,
         poll_interval: float,
         timeout: float,
@@ -59,6 +59,12 @@ class SharedJobStore(RecordJobStore):
         super().own(owner, lease)
         self._recent.clear()
         self._looked_for_dead_at = None
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"a {type(self).__name__} cannot be pickled, nor copied: its connections are this process's. Give the other process what the "
+            "store is made from, such as its url, and make one there"
+        )
 
     # -- jobs and payloads ---------------------------------------------------------------------------------------------
 

@@ -105,7 +105,7 @@ class SQLAlchemyJobStore(SharedJobStore):
         engine_options: Mapping[str, Any] | None = None,
         *,
         serializer: str | None = None,
-        signing_keys: Iterable[str | bytes] = (),
+        signing_keys: Iterable[str | bytes] | None = None,
         allowed_callables: Iterable[str] | None = None,
         poll_interval: float = 1.0,
         timeout: float = 10.0,

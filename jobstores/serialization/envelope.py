@@ -65,10 +65,14 @@ class Sealer:
 
     __slots__ = ("_keys",)
 
-    def __init__(self, signing_keys: Iterable[str | bytes] = ()) -> None:
+    def __init__(self, signing_keys: Iterable[str | bytes] | None = None) -> None:
         if isinstance(signing_keys, str | bytes):
             raise TypeError("signing_keys must be a list of keys, got a single one: write signing_keys=[key]")
-        self._keys = tuple(_key(key) for key in signing_keys)
+        self._keys = () if signing_keys is None else tuple(_key(key) for key in signing_keys)
+        if signing_keys is not None and not self._keys:
+            raise ValueError(
+                "signing_keys is empty, so nothing would be signed: give at least one key, or None (or nothing) to store unsigned payloads"
+            )
 
     def seal(self, job_id: str, serializer: str, body: str) -> bytes:
         """The envelope as compact JSON in UTF-8. `serializer` must need no escaping."""

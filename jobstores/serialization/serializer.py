@@ -50,7 +50,8 @@ class Serializer:
     pickle_protocol: the protocol that APScheduler's stores take. Given alone, it means serializer="pickle". Together with
         serializer="json", new payloads are JSON and stored pickles can still be read: the way out of pickle.
     signing_keys: keys (str or bytes) for HMAC-SHA256 over serializer, job id and body. The first signs, all verify; a payload
-        without a valid signature is refused.
+        without a valid signature is refused. None: nothing is signed. An empty list is refused: who reads keys from a setting that is
+        not there would sign nothing, and not notice.
     allowed_callables: module prefixes ("myapp") and references ("myapp.jobs:send") that jobs may use, as functions and as
         classes of arguments and triggers (see AllowedCallables). None: no limit. The library's triggers are always allowed.
 
@@ -64,7 +65,7 @@ class Serializer:
         self,
         serializer: str | None = None,
         pickle_protocol: int | None = None,
-        signing_keys: Iterable[str | bytes] = (),
+        signing_keys: Iterable[str | bytes] | None = None,
         allowed_callables: Iterable[str] | None = None,
     ) -> None:
         if serializer is None:
