@@ -14,11 +14,10 @@ from ..errors import ConflictingIdError, JobStoreError
 from ..owner import Owner
 from ..record import Record, Transition, Wanted, Written
 from ..recordstore import Applied, Choice, Won
-from ..serialization.references import resolve_reference
 from ..sharedstore import PAGE, SharedJobStore
+from .arguments import client_from, database, in_order
 from .claimstep import FEW, RESERVED_FOR, ClaimRound
 from .codec import escaped, in_pairs, in_pieces, load_record, runs_of, to_text, unescaped
-from .connecting import client_from
 from .durability import warnings_about
 from .keys import Keys
 from .link import Link
@@ -40,8 +39,9 @@ class RedisJobStore(SharedJobStore):
     """Jobs on a Redis server (6.2 or later), or Valkey. Any number of schedulers, in any number of processes, may share them. Thread-safe.
 
     db: the number of the database; None for the client's own, or 0.
-    jobs_key: what the names of all keys begin with: `"{team-a}.jobs"`, or a name without a `{hash tag}`, which becomes one as a whole; a second
-        positional argument that is no text is a client. By default `{mainspring}`. Stores of different names may share a database.
+    positional: behind db a client, or, as APScheduler has it, jobs_key, run_times_key and pickle_protocol.
+    jobs_key: what the names of all keys begin with: `"{team-a}.jobs"`, or a name without a `{hash tag}`, which becomes one as a whole. By
+        default `{mainspring}`. Stores of different names may share a database.
     run_times_key: taken for APScheduler's sake, and not needed: the index stands beside the jobs, under their name.
     client: a client of redis-py, or a reference to one ("module:name"): `redis.Redis`, `Sentinel(...).master_for(...)`, `RedisCluster`. Of the
         first two the store takes over the settings, and makes connections of its own with them: to database `db` of the client's server,
@@ -82,31 +82,26 @@ class RedisJobStore(SharedJobStore):
     def __init__(
         self,
         db: int | None = None,
-        jobs_key: Any = None,
+        *positional: Any,
+        jobs_key: str | None = None,
         run_times_key: str | None = None,
         pickle_protocol: int | None = None,
-        *,
         client: Any = None,
         url: str | None = None,
         serializer: str | None = None,
-        signing_keys: Iterable[str | bytes] = (),
+        signing_keys: Iterable[str | bytes] | None = None,
         allowed_callables: Iterable[str] | None = None,
         poll_interval: float = 1.0,
         timeout: float = 10.0,
         **connect_args: Any,
     ) -> None:
-        super().__init__(serializer, pickle_protocol, signing_keys, allowed_callables, poll_interval, timeout)
-        if jobs_key is not None and not isinstance(jobs_key, str):
-            if client is not None:
-                raise TypeError("two clients were given: one as the second argument, one as client")
-            client, jobs_key = jobs_key, None
-        if isinstance(client, str):
-            client = resolve_reference(client)
-        if run_times_key is not None and not isinstance(run_times_key, str):
-            raise TypeError(f"run_times_key must be text, got {run_times_key!r}")
-        client, db = client_from(client, _database(db), url, connect_args)
-        self._keys = Keys(jobs_key)
-        self._link = Link(client, db, self._timeout)
+        given = in_order(positional, jobs_key, run_times_key, pickle_protocol, client)
+        super().__init__(
+            serializer, given.pickle_protocol, signing_keys, allowed_callables, poll_interval, timeout
+        )
+        self._keys = Keys(given.jobs_key)
+        chosen, db = client_from(given.client, database(db), url, connect_args)
+        self._link = Link(chosen, db, self._timeout)
         self._listener: Listener | None = None
         self._doubts: list[InDoubtError] = []
         self._wary = 0
@@ -371,14 +366,5 @@ class RedisJobStore(SharedJobStore):
             self._doubts.pop()
         super()._give_back_doubtful()
 
-
-def _database(db: Any) -> int | None:
-    """The number of a database; text, as files of configuration bring it, too."""
-    if isinstance(db, str) and db.isdecimal():
-        db = int(db)
-    if db is None or (isinstance(db, int) and not isinstance(db, bool) and db >= 0):
-        return db
-    advice = "; give a URL as url=..." if isinstance(db, str) else ""
-    if hasattr(db, "execute_command"):
-        advice = "; give a client as client=..., or as the second argument"
-    raise TypeError(f"db must be the number of a database, or None, got {type(db).__name__}{advice}")
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self._link}>"

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import copy
-import difflib
-import inspect
-from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
 try:
-    import redis
+    import redis as redis
     from redis.cluster import RedisCluster
     from redis.sentinel import Sentinel, SentinelConnectionPool
 except ImportError as exc:
@@ -44,48 +41,15 @@ _LEFT_OUT: Final = frozenset(
 )
 """What a pool of the store's own does not take over from another one."""
 
-_NO_OPTIONS: Final = {
-    "self",
-    "db",
-    "connection_pool",
-    "single_connection_client",
-    "auto_close_connection_pool",
-}
+
+def said_by(url: str) -> dict[str, Any]:
+    """What a URL says, as arguments of a connection. Raises ValueError."""
+    parse_url: Any = redis.connection.parse_url  # untyped
+    said: dict[str, Any] = parse_url(url)
+    return said
 
 
-def client_from(
-    client: Any, db: int | None, url: str | None, connect_args: Mapping[str, Any]
-) -> tuple[Client, int | None]:
-    """The client whose settings are used, and the database, None for the client's own. Opens no connection."""
-    if client is not None:
-        if url is not None or connect_args:
-            given = ["url"] if url is not None else [*connect_args]
-            raise TypeError(
-                f"a client brings its own settings: leave out {', '.join(given)}, or make the client with them"
-            )
-        return _checked(client, db), db
-    if url is not None:
-        return _from_url(url, connect_args), db
-    known = {*inspect.signature(redis.Redis.__init__).parameters} - _NO_OPTIONS
-    for name in connect_args:
-        if name not in known:
-            near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.65)
-            tail = f"; did you mean {near[0]!r}?" if near else ""
-            raise TypeError(f"Unknown argument of RedisJobStore: {name!r}{tail}")
-    return redis.Redis(db=db or 0, **connect_args), db
-
-
-def _from_url(url: Any, connect_args: Mapping[str, Any]) -> Client:
-    try:
-        return redis.Redis.from_url(url, **connect_args)
-    except (ValueError, AttributeError):
-        # Not what was given, nor the error's cause: there may be a password in it.
-        raise ValueError(
-            "url is not understood: expected 'redis://HOST:PORT/DATABASE', 'rediss://...' for TLS, or 'unix:///path/to/socket'"
-        ) from None
-
-
-def _checked(client: Any, db: int | None) -> Client:
+def checked_client(client: Any, db: int | None) -> Client:
     """The client, if it is one that a store can use."""
     kinds = type(client).__mro__
     if any(kind.__module__.startswith("redis.asyncio") for kind in kinds):

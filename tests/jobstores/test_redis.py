@@ -10,7 +10,6 @@ from uuid import uuid4
 
 import pytest
 import redis
-import redis.asyncio
 from mainspring.jobstores.base import JobStoreError
 from mainspring.jobstores.redis import RedisJobStore
 from mainspring.jobstores.redis.connecting import new_pool
@@ -176,49 +175,6 @@ def test_settings_are_taken_over_and_what_is_bound_to_a_pool_is_not() -> None:
     ]
     assert not [value for value in settings.values() if value in bound]
     assert new_pool(given, None, 7.0).connection_kwargs["db"] == 0
-
-
-def test_clients_that_cannot_be_used_are_refused(redis_server: Server) -> None:
-    with pytest.raises(TypeError, match="must be a synchronous client"):
-        RedisJobStore(client=redis.asyncio.Redis())
-    with redis.Redis(port=redis_server.port) as given:
-        with pytest.raises(TypeError, match="must be a client of redis-py"):
-            RedisJobStore(client=given.pipeline())
-        with pytest.raises(TypeError, match="leave out port"):
-            RedisJobStore(client=given, port=1)
-        with pytest.raises(TypeError, match="leave out url"):
-            RedisJobStore(client=given, url="redis://localhost")
-        with pytest.raises(TypeError, match="two clients"):
-            RedisJobStore(2, given, client=given)
-        with pytest.raises(TypeError, match="as the second argument"):
-            RedisJobStore(given)
-    with pytest.raises(TypeError, match="must be a client of redis-py"):
-        RedisJobStore(2, 3)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"db": -1}, "db must be the number"),
-        ({"db": True}, "db must be the number"),
-        ({"db": "redis://localhost"}, "give a URL as url="),
-        ({"hots": "localhost"}, "'hots'; did you mean 'host'"),
-        ({"prot": 1}, "'prot'; did you mean 'port'"),
-        ({"url": "localhost:6379"}, "url is not understood"),
-        ({"url": "redis://user:secret@host:port/0"}, "url is not understood"),
-        ({"poll_interval": 0}, "poll_interval must be a positive number"),
-        ({"timeout": -1}, "timeout must be a positive number"),
-        ({"serializer": "jsno"}, "did you mean 'json'"),
-        ({"jobs_key": ""}, "jobs_key must be text"),
-        ({"jobs_key": "{}x"}, "no hash tag"),
-        ({"run_times_key": 5}, "run_times_key must be text"),
-    ],
-)
-def test_what_makes_no_sense_is_refused(arguments: dict[str, Any], message: str) -> None:
-    with pytest.raises((ValueError, TypeError), match=message) as caught:
-        RedisJobStore(**arguments)
-    assert "secret" not in str(caught.value)
-    assert caught.value.__cause__ is None
 
 
 def test_without_redis_py_the_error_says_what_to_install() -> None:
