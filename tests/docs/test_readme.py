@@ -60,6 +60,16 @@ def test_the_program_runs_and_prints_what_is_said(
         assert pattern.fullmatch(done.stdout.strip()), f"{program} printed:\n{done.stdout}{done.stderr}"
 
 
+def test_no_program_finds_what_another_one_has_left() -> None:
+    """Whoever tries one after the other in one folder sees what the pages say."""
+    files: dict[str, set[str]] = {}
+    for program in PROGRAMS:
+        for file in re.findall(r"[\w.-]+\.sqlite\b", program.block.text):
+            files.setdefault(file, set()).add(str(program))
+    assert files
+    assert {file: users for file, users in files.items() if len(users) > 1} == {}
+
+
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
 def test_every_block_is_of_a_known_kind(page: Path) -> None:
     assert {block.info for block in blocks(page)} <= KINDS
