@@ -16,7 +16,7 @@ CHECKOUT = ROOT / "tests" / "checkout"
 PROGRAMS = [program for page in pages() for program in programs(page)]
 
 # Every kind of block there is; another one is a slip that would keep a program from being run.
-KINDS = {*fenced.PROGRAMS, "python no-run", "text", "sh", ""}
+KINDS = {*fenced.PROGRAMS, "python no-run", "text", "sql", "sh", ""}
 
 # What the pages write where a reader has a server of his own.
 URLS = {
