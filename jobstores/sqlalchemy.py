@@ -138,6 +138,9 @@ class SQLAlchemyJobStore(SharedJobStore):
         """The engine that the store uses."""
         return self._database.engine
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self._database}>"
+
     # -- life ----------------------------------------------------------------------------------------------------------
 
     def start(self, scheduler: Any, alias: str) -> None:

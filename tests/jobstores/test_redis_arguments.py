@@ -124,6 +124,9 @@ def test_what_makes_no_sense_is_refused(
 def test_it_says_where_it_is_and_no_password() -> None:
     store = RedisJobStore(url="redis://user:secret@h:7/1")
     assert repr(store) == str(store) == "<RedisJobStore: job store on Redis at h:7, database 1>"
+    others = SQLAlchemyJobStore(url="postgresql+psycopg://user:secret@h:7/d")
+    assert "h:7/d" in repr(others)
+    assert "secret" not in repr(others)
 
 
 @pytest.mark.parametrize("store", [RedisJobStore(), SQLAlchemyJobStore(url="sqlite:///jobs.sqlite")])
