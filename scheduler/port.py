@@ -64,7 +64,18 @@ class Ticket:
     Called by workers: each attribute is written by one thread at a time, in the order claim, start, end.
     """
 
-    __slots__ = ("claimed_at", "deadline", "done", "incarnation", "job_id", "owner", "port", "run", "window")
+    __slots__ = (
+        "again_at",
+        "claimed_at",
+        "deadline",
+        "done",
+        "incarnation",
+        "job_id",
+        "owner",
+        "port",
+        "run",
+        "window",
+    )
 
     def __init__(self, port: Port, claim: Claim, window: ClaimWindow | None) -> None:
         record, run = claim.record, claim.run
@@ -79,6 +90,10 @@ class Ticket:
         self.deadline = port.granted_until if port.shared else None
         self.window = window
         self.done = False
+        self.again_at = NEVER if record.next_run_time is None else record.next_run_time
+        """µs UTC: when the end of this run may make room for another run of its job, as far as the claim knew."""
+        if any(other.state == "waiting" for other in record.runs):
+            self.again_at = 0
 
     @property
     def key(self) -> RunKey:
@@ -151,6 +166,8 @@ class Port(StoreAccess):
         self.tickets: dict[int, Ticket] = {}
         self._ended: deque[Ticket] = deque()
         self._settle_at: int | None = None
+        self._hurry = False
+        """One of the ends that are not written makes room for what is due soon, perhaps at another scheduler."""
         self._returns: deque[RunKey] = deque()
 
     # -- steps of the loop, which may block ------------------------------------------------------------------------
@@ -158,6 +175,8 @@ class Port(StoreAccess):
     def settle(self) -> FinishResult:
         """Write the runs that have ended or are given back. Nothing is forgotten if the store fails: it is written later."""
         result = FinishResult()
+        # Taken back first: who appends and sets it after this is either seen below or makes for another write.
+        self._hurry = False
         try:
             while self._ended:
                 self._write_ends(_take(self._ended), result)
@@ -237,7 +256,7 @@ class Port(StoreAccess):
             decision = decide(record, job, now, random, due)
             if decision.skipped and self.shared and any(t.job_id == record.id for t in list(self._ended)):
                 # There seems to be no room, but a run has ended here: the job is decided once that is written, right after this claim.
-                self._settle_at = 0
+                self._hurry = True
                 self.ask(0)
                 return None
             return decision
@@ -276,6 +295,8 @@ class Port(StoreAccess):
             self.outage.retry_at = 0
         if self.pending_at is not None:
             self.pending_at = 0
+        if self.unwritten:
+            self._settle_at = 0
         self.watch.soon()
 
     # -- called by workers and the keeper --------------------------------------------------------------------------
@@ -283,6 +304,10 @@ class Port(StoreAccess):
     def finished(self, ticket: Ticket) -> None:
         """A run has ended; the loop writes it soon."""
         self._ended.append(ticket)
+        if self.shared and ticket.again_at <= self.engine.clock.micros() + 2 * SETTLE_WITHIN:
+            # Whoever decides about the next run, here or elsewhere, shall find that there is room for it.
+            self._hurry = True
+            self.engine.wake_before(0)
         self._settle_soon()
 
     def returned(self, key: RunKey) -> None:
@@ -344,16 +369,16 @@ class Port(StoreAccess):
         """Whether runs have ended that are to be written by now."""
         if not self.unwritten or self.silent:
             return False
-        return now >= (self._settle_at or 0) or not self.shared
+        return self._hurry or now >= (self._settle_at or 0) or not self.shared
 
     def must_settle_first(self, now: int) -> bool:
         """Whether they are to be written before anything else.
 
-        On a shared store a claim comes first: what is due would start later by a write that takes its time. (A job that is due again
-        before the end of its last run is written is passed over by that claim, see `claim`.) Not after a failure: a store may be
+        On a shared store a claim comes first: what is due would start later by a write that takes its time. Not when an end makes room
+        for what is due soon. (If it was not known to be, its job is passed over by that claim, see `claim`.) Nor after a failure: a store may be
         read that cannot be written, and that a claim which found nothing has gone well would pass for the end of it.
         """
-        if self.outage is not None and self.unwritten and not self.silent:
+        if self.unwritten and not self.silent and (self._hurry or self.outage is not None):
             return True
         return self.must_settle(now) and not (self.shared and self.engine.may_claim and self.must_look(now))
 
@@ -403,7 +428,7 @@ class Port(StoreAccess):
         if may_claim and self.leaving is None:
             times.append(self._look_at())
         if self.unwritten:
-            times.append(self._settle_at or 0)
+            times.append(0 if self._hurry else self._settle_at or 0)
         return min(times, default=None)
 
     def open_tickets(self, job_id: str) -> list[Ticket]:

@@ -17,7 +17,7 @@ BACKLOG = 7
 """So many fire times at most in one submission. (The engine takes 1,000; the test has it take no more, so that there are longer ones.)"""
 
 SETTLED_WITHIN = 40_000
-"""µs within which a shared store is told that a run has ended; sooner if there is no room for the next run of its job otherwise."""
+"""µs within which a shared store is told that a run has ended; at once if there may be no room for the next run of its job otherwise."""
 
 NEVER = 2**63
 
@@ -46,6 +46,8 @@ class OpenRun:
     times: tuple[int, ...]
     waiting: bool = False
     more: bool = False
+    again_at: int = NEVER
+    """When another run of the job may need the room that this one takes, as far as it was known when it was claimed."""
     foreign: bool = False
     """Of an earlier job of the same id, which had ended when this one was added."""
 
@@ -121,6 +123,7 @@ class PlainScheduler:
         self._ended: list[tuple[PlainJob, OpenRun]] = []
         """Runs that have ended, which the store has not been told."""
         self._settle_at = NEVER
+        self._hurry = False
         self._numbers = 0
 
     def tell(self, job_id: str, *event: Any) -> None:
@@ -375,7 +378,7 @@ class PlainScheduler:
             self._pass()
             following = NEVER if self.paused else self._look_at
             if self._ended:
-                following = min(following, self._settle_at)
+                following = min(following, 0 if self._hurry else self._settle_at)
             if following > target:
                 break
             if following > self.now:
@@ -415,7 +418,7 @@ class PlainScheduler:
         return any(run.more for run in job.open)
 
     def _settle_if_due(self, first: bool = False) -> None:
-        if not self.shared:
+        if not self.shared or self._hurry:
             self._settle()
         elif self.now >= self._settle_at and not (first and not self.paused and self._look_at <= self.now):
             self._settle()  # not before what is due is claimed
@@ -428,12 +431,20 @@ class PlainScheduler:
             job.open.remove(run)
             self._look_at = 0
             self._drop_if_over(job)
-        self._ended, self._settle_at = [], NEVER
+        self._ended, self._settle_at, self._hurry = [], NEVER, False
 
     def _decide(self, job: PlainJob) -> list[OpenRun]:
         if self._may_have_room_soon(job):
-            self._settle_at = 0
+            self._hurry = True
             return []
+        starts = self._claim(job)
+        for run in starts:
+            run.again_at = NEVER if job.next is None else job.next
+            if any(other.waiting for other in job.open):
+                run.again_at = 0
+        return starts
+
+    def _claim(self, job: PlainJob) -> list[OpenRun]:
         room = job.definition.max_instances - sum(not run.waiting for run in job.open)
         starts: list[OpenRun] = []
         if job.state != "paused":
@@ -525,6 +536,8 @@ class PlainScheduler:
         current = self.jobs.get(job.id, job)
         self._ended.append((current, run))
         self._settle_at = min(self._settle_at, self.now + SETTLED_WITHIN)
+        if run.again_at <= self.now + 2 * SETTLED_WITHIN:
+            self._hurry = True
 
     def _drop_if_over(self, job: PlainJob) -> None:
         if job.state == "ended" and not job.open and not job.lost:
