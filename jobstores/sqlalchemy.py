@@ -189,18 +189,19 @@ class SQLAlchemyJobStore(SharedJobStore):
         def step(session: Session) -> tuple[None, Stamps | None]:
             session.will_insert(stamp)
             existing = {record.id: record for record in self._table.some(session, ids, lock=True)}
-            added = []
+            added: dict[str, Record] = {}
             for record in records:
                 after = edits.add(existing.get(record.id), record, stamp)
                 if after is None:
                     raise ConflictingIdError(record.id)
                 if after is not Written.DELETED:
-                    added.append(after)
-            self._announce(session, [(existing.get(record.id), record) for record in added])
-            self._table.write(session, [(record, None) for record in existing.values()])
-            self._table.insert(session, added)
+                    added[record.id] = after
+            self._announce(session, [(existing.get(job_id), after) for job_id, after in added.items()])
+            # What has ended becomes the new job where it is: a step that waits for its row would not see another one in its place.
+            self._table.write(session, [(before, added.get(job_id)) for job_id, before in existing.items()])
+            self._table.insert(session, [after for job_id, after in added.items() if job_id not in existing])
             before = {record.id: record.stamp for record in existing.values()}
-            return None, {record.id: (before.get(record.id), stamp) for record in added} or None
+            return None, {job_id: (before.get(job_id), stamp) for job_id in added} or None
 
         if ids:
             self._database.writing(step, self._table.stamps)

@@ -153,9 +153,9 @@ def edit_row(before: Record, after: Record) -> tuple[Any, ...]:
 
 
 def edit_and_payload_row(before: Record, after: Record) -> tuple[Any, ...]:
-    """The same with the payload, before the id."""
+    """The same with what makes it another job, before the id."""
     *values, job_id, seen = edit_row(before, after)
-    return (*values, after.payload, job_id, seen)
+    return (*values, after.incarnation, after.payload, job_id, seen)
 
 
 def new_row(record: Record) -> tuple[Any, ...]:

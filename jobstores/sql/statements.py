@@ -38,7 +38,7 @@ class Statements:
         self.write_pass = self._update(WRITTEN_BY_PASSES)
         self.write_runs = self._update(WRITTEN_BY_RUNS)
         self.write_edit = self._update(WRITTEN_BY_EDITS)
-        self.write_edit_and_payload = self._update((*WRITTEN_BY_EDITS, "payload"))
+        self.write_edit_and_payload = self._update((*WRITTEN_BY_EDITS, "incarnation", "payload"))
         self.delete = self._text(
             table.delete().where(columns.id == bound("key"), columns.stamp == bound("seen")), "key", "seen"
         )

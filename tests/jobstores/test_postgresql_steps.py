@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from threading import Barrier, Event
+from time import monotonic
 from typing import Any
 
 import psycopg
@@ -18,6 +19,7 @@ from mainspring.jobstores.sql.pgstatements import PostgreSQLStatements
 from mainspring.jobstores.sql.postgresql import PostgreSQL
 from mainspring.jobstores.sqlalchemy import SQLAlchemyJobStore
 from mainspring.scheduler.decision import decide
+from psycopg import sql
 
 from tests.jobstores.driving import (
     LEASE,
@@ -308,6 +310,32 @@ def test_an_id_that_two_add_at_once_is_given_to_one(opened: Open, threads: Threa
         added = [*threads.map(partial(add, number=number), (one, other))]
         assert sorted(added) == [False, True]
     assert len(ids_of(one)) == 40
+
+
+def test_the_end_of_a_run_finds_the_job_that_was_added_in_its_place_meanwhile(
+    opened: Open, postgresql: Server, table: str, threads: ThreadPoolExecutor
+) -> None:
+    one, adds, finishes = opened(), opened(), opened()  # the last one knows no record, and reads it
+    insert(one, new_job("a", 0, once()))
+    (claimed,) = claim(one).claims
+    with psycopg.connect(postgresql.url.replace("+psycopg", "", 1)) as holder:
+        holder.execute(sql.SQL("SELECT id FROM {} FOR UPDATE").format(sql.Identifier(table)))
+        added = threads.submit(insert, adds, new_job("a", 5, once(5)))
+        _wait_for_waiting(postgresql, 1)
+        finished = threads.submit(finish, finishes, claimed)
+        _wait_for_waiting(postgresql, 2)
+    added.result(10)
+    finished.result(10)
+    record = record_of(one, "a")
+    assert (record.state, record.next_run_time, record.runs) == ("active", micros(5), ())
+
+
+def _wait_for_waiting(postgresql: Server, number: int) -> None:
+    """Until so many sessions wait for somebody's lock."""
+    deadline = monotonic() + 10
+    question = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    while ask(postgresql.url, question) != [(number,)]:
+        assert monotonic() < deadline
 
 
 def test_the_slower_of_two_adders_finds_out_at_the_commit(
