@@ -53,8 +53,8 @@ class StoreAccess:
             return StoreUnreachableError(f'Job store "{self.alias}" is being opened')
         since = from_micros(outage.since, self.engine.timezone)
         error = StoreUnreachableError(
-            f'Job store "{self.alias}" could not be opened since {since:%Y-%m-%d %H:%M:%S %Z} (tried {outage.failures} times, '
-            f"and tried again): {described(outage.error)}"
+            f'Job store "{self.alias}" could not be opened since {since:%Y-%m-%d %H:%M:%S %Z} (attempts so far: {outage.failures}; '
+            f"more follow): {described(outage.error)}"
         )
         error.__cause__ = outage.error
         return error

@@ -260,6 +260,7 @@ class BaseScheduler(PluginMethods, CareMethods):
             finally:
                 with self._lock:
                     self._engine = None
+        self._warn_of_pending()
         self._logger.info("Scheduler has been shut down")
         self._dispatch_event(SchedulerEvent(EVENT_SCHEDULER_SHUTDOWN))
 

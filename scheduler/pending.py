@@ -7,6 +7,7 @@ has ended, and then goes on with the stored job, or with the pending one if the 
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,18 @@ class PendingMethods(InsertingMethods):
                 "Adding job tentatively -- it will be properly scheduled when the scheduler starts"
             )
         return None
+
+    def _warn_of_pending(self) -> None:
+        """The scheduler has ended before some jobs were added."""
+        with self._lock:
+            waiting = Counter(new.jobstore for new in self._pending.values())
+        for alias, number in waiting.items():
+            self._logger.warning(
+                'Jobs that were never added to job store "%s", which could not be opened: %d. They are added when this scheduler is started '
+                "again, and gone with its process",
+                alias,
+                number,
+            )
 
     def _add_pending(self, engine: Engine, alias: str | None = None) -> list[Job]:
         """Put the pending jobs into their stores, all or none; those of one store only if `alias` is given.

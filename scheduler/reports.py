@@ -27,7 +27,7 @@ from ..events import (
     JobSubmissionEvent,
     RunEvent,
 )
-from ..jobstores.errors import JobRestoreError, described
+from ..jobstores.errors import JobRestoreError, StoreUnreachableError, described
 from ..jobstores.job import Job
 from ..jobstores.record import Run
 from ..triggers.instants import from_micros
@@ -127,7 +127,7 @@ class Reports:
             exc,
             pause,
             longest,
-            exc_info=exc,
+            exc_info=_traceback_of(exc),
         )
         if self._wants(EVENT_JOBSTORE_FAILED):
             self._publish(JobStoreEvent(EVENT_JOBSTORE_FAILED, jobstore, exc))
@@ -141,7 +141,7 @@ class Reports:
             exc,
             pause,
             longest,
-            exc_info=exc,
+            exc_info=_traceback_of(exc),
         )
         if self._wants(EVENT_JOBSTORE_FAILED):
             self._publish(JobStoreEvent(EVENT_JOBSTORE_FAILED, jobstore, exc))
@@ -193,3 +193,8 @@ class Reports:
         )
         if self._wants(EVENT_EXECUTOR_UNKNOWN):
             self._publish(ExecutorUnknownEvent(EVENT_EXECUTOR_UNKNOWN, alias, jobstore))
+
+
+def _traceback_of(exc: BaseException) -> BaseException | None:
+    """What a log line shows of a store's failure beside its text: that a server is away takes no hundred lines of drivers' frames."""
+    return None if isinstance(exc, StoreUnreachableError) else exc
