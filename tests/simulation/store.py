@@ -43,7 +43,7 @@ class SimulatedJobStore(SharedJobStore):
     def __init__(
         self, link: Link, catalog: Catalog, mode: Mode, poll_interval: float, *, reads_back: bool = True
     ) -> None:
-        super().__init__(None, None, (), None, poll_interval, 10.0)
+        super().__init__(None, None, None, None, poll_interval, 10.0)
         self._link = link
         self._catalog = catalog
         self._mode = mode
