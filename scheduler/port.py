@@ -39,6 +39,9 @@ T = TypeVar("T")
 SETTLE_WITHIN: Final = 40_000
 """µs after the end of a run by which its record is to be written; what ends meanwhile goes into the same write."""
 
+MANY: Final = 20
+"""So many ends are worth a write of their own: they are not left behind a claim, since after a crash nobody would know of these runs."""
+
 BATCH: Final = 1_000
 """So many outcomes or leases at most go into one write."""
 
@@ -374,12 +377,12 @@ class Port(StoreAccess):
     def must_settle_first(self, now: int) -> bool:
         """Whether they are to be written before anything else.
 
-        On a shared store a claim comes first: what is due would start later by a write that takes its time. Not when an end makes room
-        for what is due soon. (If it was not known to be, its job is passed over by that claim, see `claim`.) Nor after a failure: a store may be
+        On a shared store a claim comes first: what is due would start later by a write that takes its time. Not where there are many, nor
+        when an end makes room for what is due soon. (If it was not known to be, its job is passed over by that claim, see `claim`.) Nor after a failure: a store may be
         read that cannot be written, and that a claim which found nothing has gone well would pass for the end of it.
         """
-        if self.unwritten and not self.silent and (self._hurry or self.outage is not None):
-            return True
+        if self._hurry or self.outage is not None or len(self._ended) >= MANY:
+            return self.unwritten and not self.silent
         return self.must_settle(now) and not (self.shared and self.engine.may_claim and self.must_look(now))
 
     @property

@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 import pytest
+from mainspring.scheduler.port import MANY
 
 from tests.cluster.jobs import append
 from tests.cluster.processes import SMALL_PIPE, Place, SchedulerProcess, wait_until
@@ -16,11 +17,11 @@ WINDOW = 50
 NOT_ENDED = WINDOW + WORKERS
 """At most so many runs wait in the executor's queue or are in its workers."""
 
-OPEN = NOT_ENDED + WINDOW
+OPEN = NOT_ENDED + WINDOW + MANY
 """At most so many runs are claimed and not written as ended.
 
-The loop writes all the ends there are before each claim. Until it writes the next ones, only those runs can end that were in the queue or
-in a worker then, or came with that one claim.
+The loop writes the ends there are before each claim, unless they are fewer than `MANY`. Until it writes the next ones, only those runs can end
+that were in the queue or in a worker then, or came with that one claim.
 """
 
 

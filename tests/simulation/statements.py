@@ -147,6 +147,8 @@ def losses_are_true(world: World, history: History) -> Iterator[str]:
     for claimed in history.runs.values():
         if claimed.ending not in ("lost", "again") or claimed.ended_at is None:
             continue
+        if claimed.ended_by == claimed.boot:
+            continue  # given back, and its job has been added anew meanwhile: nobody can run it any more
         # What was extended last may have been asked for long before, with a lease that was over soon.
         since, until = claimed.extended_at, claimed.ended_at
         kinds = _troubles(world, claimed.boot, since - lease, until)

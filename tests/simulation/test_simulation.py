@@ -22,6 +22,7 @@ FOUND: Final = {
     2402: "a backlog whose runs go on one after the other for many minutes",
     2499: "a store that refuses a pending job keeps a scheduler from its start, until it is started again",
     3522: "a scheduler that was shut down writes the ends of runs to a slow store for one lease, and no longer",
+    3327: "a run of a job that was added anew meanwhile is given back: it is listed as lost",
     4554: "a pending job was changed before it was added",
     4658: "a pending job was changed, and never added",
     4976: "of two calls that remove a job, one hears that it is gone and one hears nothing",
