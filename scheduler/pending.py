@@ -55,7 +55,7 @@ class PendingMethods(InsertingMethods):
             waiting = Counter(new.jobstore for new in self._pending.values())
         for alias, number in waiting.items():
             self._logger.warning(
-                'Jobs that were never added to job store "%s", which could not be opened: %d. They are added when this scheduler is started '
+                'Jobs that were never added to job store "%s", which did not take them: %d. They are added when this scheduler is started '
                 "again, and gone with its process",
                 alias,
                 number,
@@ -64,7 +64,8 @@ class PendingMethods(InsertingMethods):
     def _add_pending(self, engine: Engine, alias: str | None = None) -> list[Job]:
         """Put the pending jobs into their stores, all or none; those of one store only if `alias` is given.
 
-        Those of a store that is `awaited` stay pending; so do all if the engine has ended. The loop is not told to look: it has not begun, or is told when the jobs are announced.
+        Those of a store that is `awaited` stay pending; so do all if the engine has ended. The loop is not told to look: it has not
+        begun, or is told when the jobs are announced.
         """
         with self._lock:
             self._wait_for_others(lambda key: alias in (None, key[0]))

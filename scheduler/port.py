@@ -377,9 +377,10 @@ class Port(StoreAccess):
     def must_settle_first(self, now: int) -> bool:
         """Whether they are to be written before anything else.
 
-        On a shared store a claim comes first: what is due would start later by a write that takes its time. Not where there are many, nor
-        when an end makes room for what is due soon. (If it was not known to be, its job is passed over by that claim, see `claim`.) Nor after a failure: a store may be
-        read that cannot be written, and that a claim which found nothing has gone well would pass for the end of it.
+        On a shared store a claim comes first: what is due would start later by a write that takes its time. Not where there are
+        many, nor when an end makes room for what is due soon. (If that was not known, its job is passed over by the claim, see
+        `claim`.) Nor after a failure: a store may be read that cannot be written, and a claim that found nothing would pass for the
+        end of the outage.
         """
         if self._hurry or self.outage is not None or len(self._ended) >= MANY:
             return self.unwritten and not self.silent

@@ -412,12 +412,14 @@ def test_another_error_at_the_start_comes_out_of_it_and_nothing_is_left_open(
 
 
 def test_shut_down_before_it_could_be_opened_its_jobs_are_pending_for_the_next_start(
-    scheduler: VirtualScheduler, store: DistantJobStore
+    scheduler: VirtualScheduler, store: DistantJobStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     heard = Heard(scheduler)
     add_two(scheduler)
     with started(scheduler):
         scheduler.advance(MINUTE)
+        caplog.clear()
+    assert 'never added to job store "distant", which did not take them: 1.' in caplog.text
     assert not store.closed.is_set()
     assert [job.id for job in scheduler.get_jobs()] == ["far"]
     store.server.come_back()
@@ -425,6 +427,8 @@ def test_shut_down_before_it_could_be_opened_its_jobs_are_pending_for_the_next_s
         assert sorted(job.id for job in scheduler.get_jobs(pending=False)) == ["far", "near"]
         scheduler.advance(MINUTE)
         assert heard.seconds("far") == [120]
+        caplog.clear()
+    assert "never added" not in caplog.text
     assert store.closed.is_set()
 
 

@@ -21,7 +21,7 @@ from mainspring.jobstores.errors import JobStoreError
 from mainspring.jobstores.record import ClaimResult, FinishResult
 from mainspring.jobstores.sqlalchemy import SQLAlchemyJobStore
 from mainspring.scheduler.background import BackgroundScheduler
-from mainspring.scheduler.port import SETTLE_WITHIN
+from mainspring.scheduler.port import MANY, SETTLE_WITHIN
 from mainspring.scheduler.virtual import VirtualScheduler
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -34,8 +34,11 @@ class ToldStore(SQLAlchemyJobStore):
 
     steps: list[str]
     is_full: bool = False
+    cannot_claim: bool = False
 
     def claim_due(self, *arguments: Any) -> ClaimResult:
+        if self.cannot_claim:
+            raise JobStoreError("a record is in the way")
         result = super().claim_due(*arguments)
         self.steps += [f"claimed {claim.record.id}" for claim in result.claims]
         return result
@@ -158,3 +161,23 @@ def test_a_store_that_can_be_read_and_not_written_fails_once_until_it_can(
     scheduler.advance(timedelta(minutes=1))
     assert [event.code for event in told] == [EVENT_JOBSTORE_FAILED, EVENT_JOBSTORE_RECOVERED]
     assert store.steps == ["claimed first", "finished first"]
+
+
+def test_claims_that_fail_do_not_hold_up_the_end_of_a_run(
+    scheduler: VirtualScheduler, store: ToldStore
+) -> None:
+    scheduler.add_job(run, "date", run_date=START + timedelta(seconds=1), id="first")
+    scheduler.add_job(run, "date", run_date=START + timedelta(seconds=1) + WITHIN / 2, id="second")
+    scheduler.advance(timedelta(seconds=1))
+    store.cannot_claim = True
+    scheduler.advance(timedelta(minutes=1))
+    assert store.steps == ["claimed first", "finished first"]
+    store.cannot_claim = False
+
+
+def test_many_ends_are_not_left_behind_a_claim(scheduler: VirtualScheduler, store: ToldStore) -> None:
+    for number in range(MANY):
+        scheduler.add_job(run, "date", run_date=START + timedelta(seconds=1), id=f"{number}")
+    scheduler.add_job(run, "date", run_date=START + timedelta(seconds=1) + WITHIN / 2, id="next")
+    scheduler.advance(timedelta(seconds=1) + WITHIN / 2)
+    assert [step.split()[0] for step in store.steps] == ["claimed"] * MANY + ["finished"] * MANY + ["claimed"]
