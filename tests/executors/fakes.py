@@ -4,7 +4,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -189,17 +188,17 @@ def touch(path: str) -> None:
 
 
 def touch_and_wait(path: str, until: str) -> str:
-    """Tell by the file `path` that the run goes on, and let it go on until the file `until` is there."""
+    """Tell by the file `path` that the run goes on, and let it go on until somebody has opened the named pipe `until` and closed it."""
     touch(path)
-    while not os.path.exists(until):
-        time.sleep(0.005)
+    with open(until) as pipe:
+        pipe.read()
     return "done"
 
 
 def sleep_for_ever(path: str) -> None:
     touch(path)
     while True:
-        time.sleep(60)
+        signal.pause()
 
 
 def sigterm_oneself() -> int:
@@ -237,7 +236,8 @@ def fork_a_sleeper(path: str) -> None:
     """Leave a forked process behind that holds the worker's end of the pipe, and die."""
     if os.fork() == 0:
         touch(path)
-        time.sleep(TIMEOUT)
+        signal.alarm(int(TIMEOUT))  # ends it if nobody does
+        signal.pause()
         os._exit(0)
     os._exit(4)
 

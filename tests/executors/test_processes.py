@@ -55,6 +55,13 @@ def wait_for_file(path: Path) -> int:
     raise AssertionError(f"no {path.name} after {fakes.TIMEOUT} s")
 
 
+def named_pipe(folder: Path) -> Path:
+    """What `fakes.touch_and_wait` waits for: to open it for writing, and close it, lets that run end."""
+    pipe = folder / "until"
+    os.mkfifo(pipe)
+    return pipe
+
+
 def wait_until_gone(pid: int) -> None:
     """Until the process `pid` (which may not be our child) has ended."""
     for _ in range(int(fakes.TIMEOUT * 100)):
@@ -88,7 +95,7 @@ def test_a_process_that_dies_ends_its_run_alone_and_is_replaced(
     start: Start, scheduler: FakeScheduler, tmp_path: Path, func: Any, args: Any, code: int, text: str
 ) -> None:
     executor = start(2)
-    until = tmp_path / "until"
+    until = named_pipe(tmp_path)
     neighbour = submit(executor, fakes.touch_and_wait, str(tmp_path / "runs"), str(until))
     wait_for_file(tmp_path / "runs")
     ticket = submit(executor, func, *args)
@@ -102,7 +109,7 @@ def test_a_process_that_dies_ends_its_run_alone_and_is_replaced(
     submit(executor, fakes.pid)
     assert scheduler.outcome().retval not in (outcome.exception.pid, os.getpid())
     assert neighbour.errors == []
-    until.touch()
+    until.open("w").close()
     assert scheduler.outcome().retval == "done"
     assert neighbour.errors == [None]
 
@@ -370,12 +377,12 @@ def test_shutdown_without_wait_lets_the_run_finish(
     start: Start, scheduler: FakeScheduler, tmp_path: Path
 ) -> None:
     executor = start(1)
-    until = tmp_path / "until"
+    until = named_pipe(tmp_path)
     ticket = submit(executor, fakes.touch_and_wait, str(tmp_path / "runs"), str(until))
     pid = wait_for_file(tmp_path / "runs")
     executor.shutdown(wait=False)
     assert ticket.errors == []
-    until.touch()
+    until.open("w").close()
     assert scheduler.outcome().retval == "done"
     wait_until_gone(pid)
 
@@ -486,7 +493,7 @@ threading.Event().wait()"""
 
 def test_ctrl_c_reaches_the_parent_alone(tmp_path: Path) -> None:
     """The whole process group gets it, as from a terminal; the parent lets the run finish, in order."""
-    path, until = tmp_path / "out", tmp_path / "until"
+    path, until = tmp_path / "out", named_pipe(tmp_path)
     body = f"""executor.submit_job(fakes.FakeJob(fakes.touch_and_wait, ({str(path)!r}, {str(until)!r})), fakes.now())
 try:
     threading.Event().wait()
