@@ -91,10 +91,14 @@ class JobSubmissionEvent(JobEvent):
 class JobExecutionEvent(JobEvent):
     """The outcome of one run.
 
-    `retval` is what the job returned (EXECUTED); `exception` and `traceback`, as text, what it raised (ERROR).
+    `retval` is what the job returned (EXECUTED); `exception` and `traceback`, as text, what it raised (ERROR), or that it
+    was over its time limit (TIMEOUT: a `JobTimeoutError`).
     `late` is how long after `scheduled_run_time` the run started (or, MISSED, would have started); `queued` is the part
     of it that was spent in the executor's queue, the rest passed before the run was taken from its store. Both are None
     where the executor does not tell.
+    `attempt` counts from 1: a run that has failed, or was lost, and is run again has the next number. `retry_at` is when
+    the next attempt follows, at the earliest, after one that failed (ERROR, TIMEOUT); None: none follows. `run_id`
+    identifies the run through all its attempts; None where it was not claimed from a store.
     """
 
     # `field()` because the dataclass would otherwise take JobEvent's property of the same name for a default
@@ -104,6 +108,9 @@ class JobExecutionEvent(JobEvent):
     traceback: str | None = field(default=None)
     late: timedelta | None = None
     queued: timedelta | None = None
+    attempt: int = 1
+    retry_at: datetime | None = None
+    run_id: int | None = None
 
     def __init__(
         self,
@@ -116,6 +123,9 @@ class JobExecutionEvent(JobEvent):
         traceback: str | None = None,
         late: timedelta | None = None,
         queued: timedelta | None = None,
+        attempt: int = 1,
+        retry_at: datetime | None = None,
+        run_id: int | None = None,
     ) -> None:
         # As the dataclass would write it, with the slots' own setters in place of object.__setattr__: half the time, and
         # there is one of these for each run.
@@ -129,6 +139,14 @@ class JobExecutionEvent(JobEvent):
         _set_traceback(self, traceback)
         _set_late(self, late)
         _set_queued(self, queued)
+        _set_attempt(self, attempt)
+        _set_retry_at(self, retry_at)
+        _set_run_id(self, run_id)
+
+    @property
+    def is_last_attempt(self) -> bool:
+        """Whether no other attempt follows this one."""
+        return self.retry_at is None
 
 
 def _setter(name: str) -> Callable[[Any, Any], None]:
@@ -146,6 +164,9 @@ _set_exception = _setter("exception")
 _set_traceback = _setter("traceback")
 _set_late = _setter("late")
 _set_queued = _setter("queued")
+_set_attempt = _setter("attempt")
+_set_retry_at = _setter("retry_at")
+_set_run_id = _setter("run_id")
 
 
 @dataclass(frozen=True, slots=True)

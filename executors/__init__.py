@@ -4,6 +4,7 @@ What an executor raises from `submit_job`, or reports as the error of a run:
 
 Exception
 ├── MaxInstancesReachedError        as many runs of the job go on as it allows
+├── JobTimeoutError                 over its time limit; a TimeoutError
 ├── RuntimeError
 │   ├── ExecutorNotRunningError     not started, or shut down already
 │   └── WorkerDiedError             the process under a run ended
@@ -18,10 +19,12 @@ from .debug import DebugExecutor
 from .errors import (
     CoroutineFunctionError,
     ExecutorNotRunningError,
+    JobTimeoutError,
     MaxInstancesReachedError,
     UnpicklableError,
     WorkerDiedError,
     WorkerStartError,
+    error_classes,
 )
 
 __all__ = [
@@ -34,7 +37,9 @@ __all__ = [
     "MaxInstancesReachedError",
     "ExecutorNotRunningError",
     "CoroutineFunctionError",
+    "JobTimeoutError",
     "UnpicklableError",
     "WorkerDiedError",
     "WorkerStartError",
+    "error_classes",
 ]

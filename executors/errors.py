@@ -21,8 +21,23 @@ class CoroutineFunctionError(TypeError):
     """A coroutine function was given to an executor that has no event loop to await it in."""
 
 
+class JobTimeoutError(TimeoutError):
+    """A run took longer than its job's `timeout`: `limit`, in seconds. The message says what was done about it."""
+
+    def __init__(self, message: str, limit: float | None = None) -> None:
+        super().__init__(message)
+        self.limit = limit
+
+
 class UnpicklableError(TypeError):
-    """A function, argument, result or exception cannot travel between this process and the one that runs the job."""
+    """A function, argument, result or exception cannot travel between this process and the one that runs the job.
+
+    `classes`: what `error_classes` answers for the exception that could not travel; empty if it was none.
+    """
+
+    def __init__(self, message: str, classes: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.classes = classes
 
 
 class WorkerDiedError(RuntimeError):
@@ -36,3 +51,17 @@ class WorkerDiedError(RuntimeError):
 
 class WorkerStartError(WorkerDiedError):
     """A worker could not be started, or its initializer raised; the run was not begun."""
+
+
+def error_classes(error: BaseException) -> tuple[str, ...]:
+    """References ("module:qualname") to the class of `error` and to all its bases, the nearest first.
+
+    An exception that could not travel from another process answers what it was there. A class of the main program is
+    in `__main__`, in its worker processes as well.
+    """
+    if type(error) is UnpicklableError and error.classes:
+        return error.classes
+    return tuple(
+        f"{'__main__' if cls.__module__ == '__mp_main__' else cls.__module__}:{cls.__qualname__}"
+        for cls in type(error).__mro__
+    )

@@ -14,7 +14,7 @@ from types import CoroutineType
 from typing import Any, NamedTuple, TypeAlias
 
 from ..events import Clock
-from .errors import UnpicklableError, WorkerDiedError
+from .errors import UnpicklableError, WorkerDiedError, error_classes
 from .run import reject_coroutine
 from .submission import RunnableJob, Submission, is_missed
 
@@ -42,6 +42,7 @@ class PackedError(NamedTuple):
     pickled: bytes | None
     summary: str
     traceback: str
+    classes: tuple[str, ...]
 
 
 class RemoteTraceback(Exception):  # it is no error, it only shows where one came from
@@ -178,7 +179,7 @@ def pack_error(exc: BaseException) -> PackedError:
         pickle.loads(pickled)
     except Exception:
         pickled = None
-    return PackedError(pickled, _summary(exc), "".join(format_exception(exc)))
+    return PackedError(pickled, _summary(exc), "".join(format_exception(exc)), error_classes(exc))
 
 
 def _summary(exc: BaseException) -> str:
@@ -197,7 +198,7 @@ def unpack_error(packed: PackedError) -> tuple[BaseException, str]:
         error = pickle.loads(packed.pickled)
     except Exception:
         error = UnpicklableError(
-            f"{packed.summary} (as text: this exception cannot travel between processes)"
+            f"{packed.summary} (as text: this exception cannot travel between processes)", packed.classes
         )
     error.__cause__ = RemoteTraceback(packed.traceback)
     return error, packed.traceback

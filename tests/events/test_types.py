@@ -114,3 +114,15 @@ def test_events_survive_pickling(event: SchedulerEvent) -> None:
     assert copy == event
     assert type(copy) is type(event)
     assert copy is not event
+
+
+def test_an_attempt_that_is_followed_by_another() -> None:
+    event = JobExecutionEvent(
+        EVENT_JOB_ERROR, "j", "s", FIRST, exception=BOOM, attempt=2, retry_at=LAST, run_id=7
+    )
+    assert (event.attempt, event.retry_at, event.run_id) == (2, LAST, 7)
+    assert not event.is_last_attempt
+    last = JobExecutionEvent(EVENT_JOB_ERROR, "j", "s", FIRST, exception=BOOM)
+    assert (last.attempt, last.retry_at, last.run_id) == (1, None, None)
+    assert last.is_last_attempt
+    assert event != last
