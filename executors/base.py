@@ -6,13 +6,14 @@ import threading
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, NoReturn
 
 from ..events import EVENT_JOB_SUBMITTED, JobExecutionEvent, JobSubmissionEvent
 from .errors import ExecutorNotRunningError, MaxInstancesReachedError
 from .run import clock_of, perform, run_coroutine_job, run_job, wants_all
-from .submission import RunnableJob, Submission, Surroundings, Ticket
+from .submission import Note, RunnableJob, Submission, Surroundings, Ticket, tell_note
 
 __all__ = [
     "BaseExecutor",
@@ -32,8 +33,8 @@ class BaseExecutor(ABC):
     `_run_job_error`, each once. Any thread may call these. `self._scheduler`, `_alias`, `_lock` and `_logger` are there
     from `start` on.
 
-    At the end of a run, `ticket.ended` comes first, then the slot is given back, then the events are published: who
-    hears of an outcome finds its record written and its slot free.
+    At the end of a run, the ticket is told (`failed` or `missed`, where a run time was that, then `ended`), then the slot
+    is given back, then the events are published: who hears of an outcome finds its record written and its slot free.
     """
 
     _scheduler: Any = None
@@ -126,8 +127,7 @@ class BaseExecutor(ABC):
             for event in events:
                 self._publish(event)
             return
-        submission.events = list(events)
-        submission.error = next((e.exception for e in reversed(events) if e.exception is not None), None)
+        submission.report(events)
         self._end(submission)
 
     def _run_job_error(self, job_id: str, exc: BaseException, traceback: Any = None) -> None:
@@ -139,7 +139,7 @@ class BaseExecutor(ABC):
         if traceback is not None and not isinstance(traceback, str):
             exc = exc.with_traceback(traceback)
             traceback = None
-        submission.fail(submission.run_times, exc, traceback)
+        submission.fail(exc, traceback)
         self._end(submission)
 
     def _not_running(self) -> NoReturn:
@@ -194,8 +194,13 @@ class BaseExecutor(ABC):
 
     def _end(self, submission: Submission) -> BaseException | None:
         """`submission` has run (or never will, which is accounted in it): tell the ticket, give the slot back, publish."""
-        events, error = submission.outcome()
+        events, notes = submission.outcome()
+        error = None
         ticket = submission.ticket
+        if notes:
+            error = next((note.error for note in reversed(notes) if note.error is not None), None)
+            if ticket is not None:
+                events = self._tell_notes(ticket, notes, events)
         if ticket is not None:
             try:
                 ticket.ended(error)
@@ -205,6 +210,17 @@ class BaseExecutor(ABC):
         for event in events:
             self._publish(event)
         return error
+
+    def _tell_notes(
+        self, ticket: Ticket, notes: Sequence[Note], events: Sequence[JobExecutionEvent]
+    ) -> Sequence[JobExecutionEvent]:
+        """Tell the ticket what went wrong. The events, those of failures with the time at which the next attempt follows."""
+        told = list(events)
+        for place, error, late, event in notes:
+            retry_at = tell_note(ticket, place, error, late, self._logger)
+            if retry_at is not None and event is not None:
+                told = [replace(e, retry_at=retry_at) if e is event else e for e in told]
+        return told
 
     def _publish(self, event: Any) -> None:
         self._scheduler._dispatch_event(event)

@@ -46,7 +46,7 @@ class _Waiter:
 
     def perform(self, submission: Submission) -> None:
         if refused := refusal(submission.job.func):
-            submission.fail(submission.run_times, refused)
+            submission.fail(refused)
             return
         key = uuid4().hex
         _open_here[key] = (os.getpid(), threading.get_ident(), submission)
@@ -56,7 +56,7 @@ class _Waiter:
         except (
             BaseException
         ) as exc:  # the pool is broken or shut down, the run cancelled, its result unpicklable
-            submission.fail(submission.run_times, exc)
+            submission.fail(exc)
             return
         finally:
             del _open_here[key]

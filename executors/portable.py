@@ -133,12 +133,12 @@ def replay(submission: Submission, receive: Callable[[], Message]) -> None:
 
     It may raise WorkerDiedError: that is the outcome of the run that was going on, and of those that were to follow it.
     """
-    for index, run_time in enumerate(submission.run_times):
+    for place, run_time in enumerate(submission.run_times):
         begun = False
         try:
             kind, value = receive()
             if kind == REFUSED:
-                submission.fail(submission.run_times, *unpack_error(value))
+                submission.fail(*unpack_error(value))
                 return
             begun = submission.begin(run_time, value)
             if not begun:  # too late: the other side has judged it by the same rule
@@ -147,25 +147,25 @@ def replay(submission: Submission, receive: Callable[[], Message]) -> None:
         except WorkerDiedError as exc:
             exc.__traceback__ = None  # our own frames, which say nothing
             if begun:
-                submission.failed(run_time, exc)
-            submission.fail(submission.run_times[index + begun :], exc)
+                submission.failed(exc)
+            submission.fail(exc, first=place + begun)
             return
         if kind == RAISED:
-            submission.failed(run_time, *unpack_error(value))
+            submission.failed(*unpack_error(value))
         else:
-            _account_result(submission, run_time, value)
+            _account_result(submission, value)
 
 
-def _account_result(submission: Submission, run_time: datetime, packed: bytes) -> None:
+def _account_result(submission: Submission, packed: bytes) -> None:
     try:
         retval = pickle.loads(packed)
     except Exception as exc:
         name = submission.job.name
         error = UnpicklableError(f'job "{name}" has run, but its result cannot be restored here: {exc!r}')
         error.__cause__ = exc
-        submission.failed(run_time, error)
+        submission.failed(error)
     else:
-        submission.executed(run_time, retval)
+        submission.executed(retval)
 
 
 def pack_error(exc: BaseException) -> PackedError:

@@ -92,13 +92,13 @@ class _ProcessWorker:
 
     def perform(self, submission: Submission) -> None:
         if refused := refusal(submission.job.func):
-            submission.fail(submission.run_times, refused)
+            submission.fail(refused)
             return
         try:
             process, first = self._hand_over(packed_request(submission), submission)
         except (UnpicklableError, WorkerDiedError) as exc:
             # It says all; our own frames say nothing.
-            submission.fail(submission.run_times, exc.with_traceback(None))
+            submission.fail(exc.with_traceback(None))
             return
         messages = [first]
         replay(submission, lambda: messages.pop() if messages else process.receive())

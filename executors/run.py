@@ -58,7 +58,7 @@ def perform(submission: Submission) -> None:
     job = submission.job
     func = job.func
     if refused := refusal(func):
-        submission.fail(submission.run_times, refused)
+        submission.fail(refused)
         return
     clock = submission.where.clock
     for run_time in submission.run_times:
@@ -68,9 +68,9 @@ def perform(submission: Submission) -> None:
                 if retval.__class__ is CoroutineType:
                     reject_coroutine(func, retval)
             except BaseException as exc:  # sys.exit() in a job ends the run, not the worker
-                submission.failed(run_time, exc)
+                submission.failed(exc)
             else:
-                submission.executed(run_time, retval)
+                submission.executed(retval)
 
 
 async def perform_coroutine(submission: Submission) -> None:
@@ -83,20 +83,20 @@ async def perform_coroutine(submission: Submission) -> None:
 
     job = submission.job
     clock = submission.where.clock
-    for done, run_time in enumerate(submission.run_times, 1):
+    for run_time in submission.run_times:
         if submission.begin(run_time, clock.now()):
             try:
                 retval = job.func(*job.args, **job.kwargs)
                 if isawaitable(retval):
                     retval = await retval
             except CancelledError as exc:
-                submission.failed(run_time, exc)
-                submission.fail(submission.run_times[done:], exc)
+                submission.failed(exc)
+                submission.fail(exc, first=submission.place + 1)
                 return
             except BaseException as exc:
-                submission.failed(run_time, exc)
+                submission.failed(exc)
             else:
-                submission.executed(run_time, retval)
+                submission.executed(retval)
 
 
 def refusal(func: Any) -> CoroutineFunctionError | None:

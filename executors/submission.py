@@ -2,9 +2,10 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from traceback import format_exception
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ..events import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED, EVENT_JOB_MISSED, Clock, JobExecutionEvent
 
@@ -37,17 +38,35 @@ class Ticket(Protocol):
     """What the engine gives along with a submission, to hear of its fate. All methods may be called from any thread.
 
     A ticket may also have `misfire_grace_time` (seconds or None), which then counts instead of the job's: only the
-    first dispatch of a scheduled run is judged, and a retry or rerun is not.
+    first dispatch of a scheduled run is judged, and a retry or rerun is not. One without `attempt`, `run_id`, `failed`
+    or `missed` is of somebody who runs nothing again.
     """
 
     claimed_at: int
     """When the run was claimed from its store: microseconds since the epoch, UTC, by the engine's clock."""
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt this is, from 1 on."""
+
+    @property
+    def run_id(self) -> int | None:
+        """What identifies the run through all its attempts."""
 
     def may_start(self) -> bool:
         """Asked right before the hand-over to an idle worker, in the process that owns the lease.
 
         False: the run is not started, its slot is given back, nothing else is called and no event published.
         """
+
+    def failed(self, place: int, error: BaseException) -> datetime | None:
+        """Called once for each run time that has failed, before `ended`; `place` is its index in the submission.
+
+        Answers when the next attempt follows, at the earliest; None: this was the last one.
+        """
+
+    def missed(self, place: int, late: timedelta) -> None:
+        """Called once for each run time that was not run because it would have begun `late`, before `ended`."""
 
     def ended(self, error: BaseException | None) -> None:
         """Called once for each run that was allowed to start: with the last exception of its run times, if any.
@@ -68,26 +87,40 @@ class Surroundings:
         self.open = 0  # submissions whose slot is not given back yet; guarded by the executor's lock
 
 
+class Note(NamedTuple):
+    """A run time that did not come to its good end."""
+
+    place: int
+    error: BaseException | None
+    """None: it was missed."""
+    late: timedelta
+    event: JobExecutionEvent | None
+    """None: nobody wants it."""
+
+
 class Submission:
     """One submission to an executor (one job, one or more run times), and what has come of it so far.
 
     Whoever runs it calls, for each run time in turn, `begin` and then, unless that says the run is missed, `executed`
-    or `failed`. The events gather in `events`, the last exception in `error`. One thread at a time.
+    or `failed`. The events gather in `events`, what went wrong in `notes`. One thread at a time.
     """
 
     __slots__ = (
         "claimed_at",
-        "error",
         "events",
         "held",
         "job",
         "key",
         "late",
+        "notes",
         "now",
+        "place",
         "run_times",
         "ticket",
         "where",
     )
+    now: datetime
+    late: timedelta
 
     def __init__(
         self,
@@ -107,9 +140,10 @@ class Submission:
         self.events: Sequence[
             JobExecutionEvent
         ] = ()  # a list as soon as there is one: most of the queue has none yet
-        self.error: BaseException | None = None
-        self.now = _EPOCH  # set, like `late`, when a run begins
-        self.late = _NO_TIME
+        self.notes: Sequence[Note] = ()  # likewise
+        self.place = (
+            -1
+        )  # of the run that goes on, or was accounted last; set, like `now` and `late`, when a run begins
 
     @property
     def grace(self) -> float | None:
@@ -117,23 +151,35 @@ class Submission:
         grace: float | None = self.job.misfire_grace_time
         return grace if self.ticket is None else getattr(self.ticket, "misfire_grace_time", grace)
 
+    @property
+    def identity(self) -> tuple[int, int | None]:
+        """The number of the attempt, and what identifies the run through all of them."""
+        return getattr(self.ticket, "attempt", 1), getattr(self.ticket, "run_id", None)
+
     def begin(self, run_time: datetime, now: datetime) -> bool:
-        """The run scheduled at `run_time` starts `now`. False if it is too late for that: it is accounted as missed."""
+        """The next run starts `now`. False if it is too late for that: it is accounted as missed."""
+        self.place += 1
         self.now = now
         self.late = late = now - run_time
         if is_missed(late, self.grace):
-            self._missed(run_time)
+            self._missed()
             return False
         logger = self.where.logger
         if logger.isEnabledFor(logging.INFO):
             logger.info('Running job "%s" (scheduled at %s)', self.job, run_time)
         return True
 
-    def executed(self, run_time: datetime, retval: Any) -> None:
+    def executed(self, retval: Any) -> None:
         """The job returned `retval`."""
         where = self.where
         if where.wants(EVENT_JOB_EXECUTED):
             jobstore, job_id = self.key
+            run_time, late, queued = self.run_times[self.place], self.late, self._queued()
+            # Not by `_event`: there is one of these for each run.
+            try:
+                attempt, run_id = self.ticket.attempt, self.ticket.run_id  # type: ignore[union-attr]
+            except AttributeError:
+                attempt, run_id = 1, None
             self._tell(
                 JobExecutionEvent(
                     EVENT_JOB_EXECUTED,
@@ -143,73 +189,90 @@ class Submission:
                     retval,
                     None,
                     None,
-                    self.late,
-                    self._queued(),
+                    late,
+                    queued,
+                    attempt,
+                    None,
+                    run_id,
                 )
             )
         if where.logger.isEnabledFor(logging.INFO):
             where.logger.info('Job "%s" executed successfully', self.job)
 
-    def failed(self, run_time: datetime, error: BaseException, text: str | None = None) -> None:
+    def failed(self, error: BaseException, text: str | None = None) -> None:
         """The job raised `error`, or could not be run because of it; `text` is its traceback, if it came from elsewhere."""
-        self.error = error
         where = self.where
         if text is None and error.__traceback__ is not None:
             # Without the frame that caught it, which is ours and says nothing about the job.
             error.__traceback__ = error.__traceback__.tb_next
+        event = None
         if where.wants(EVENT_JOB_ERROR):
             if text is None:
                 text = "".join(format_exception(error))
-            jobstore, job_id = self.key
-            self._tell(
-                JobExecutionEvent(
-                    EVENT_JOB_ERROR,
-                    job_id,
-                    jobstore,
-                    run_time,
-                    None,
-                    error,
-                    text,
-                    self.late,
-                    self._queued(),
-                )
-            )
+            event = self._event(EVENT_JOB_ERROR, error, text)
+            self._tell(event)
+        self._note(Note(self.place, error, self.late, event))
         where.logger.error('Job "%s" raised an exception', self.job, exc_info=error)
 
-    def fail(self, run_times: Sequence[datetime], error: BaseException, text: str | None = None) -> None:
-        """None of `run_times` can be run, because of `error`."""
+    def fail(self, error: BaseException, text: str | None = None, first: int = 0) -> None:
+        """None of the run times from the place `first` on can be run, because of `error`."""
         self.now = self.where.clock.now()
-        for run_time in run_times:
-            self.late = self.now - run_time
-            self.failed(run_time, error, text)
+        accounted = {note.place for note in self.notes}
+        for place in range(first, len(self.run_times)):
+            if place not in accounted:
+                self.place = place
+                self.late = self.now - self.run_times[place]
+                self.failed(error, text)
 
-    def outcome(self) -> tuple[Sequence[JobExecutionEvent], BaseException | None]:
-        """The events and the last exception, handed over: they are no longer kept here.
+    def report(self, events: Sequence[JobExecutionEvent]) -> None:
+        """Somebody else has run it, and tells by `events` what came of it."""
+        attempt, run_id = self.identity
+        place = 0
+        for event in events:
+            if (attempt, run_id) != (event.attempt, event.run_id):
+                event = replace(event, attempt=attempt, run_id=run_id)
+            self._tell(event)
+            if event.scheduled_run_time in self.run_times[place:]:
+                place = self.run_times.index(event.scheduled_run_time, place) + 1
+            if event.exception is not None or event.code == EVENT_JOB_MISSED:
+                self._note(Note(max(place - 1, 0), event.exception, event.late or _NO_TIME, event))
 
-        Else the exception would keep itself and all that the job held, until the garbage collector finds the cycle:
+    def outcome(self) -> tuple[Sequence[JobExecutionEvent], Sequence[Note]]:
+        """The events, and the notes on what went wrong, handed over: they are no longer kept here.
+
+        Else an exception would keep itself and all that the job held, until the garbage collector finds the cycle:
         exception, traceback, the job's frame, the frame that called it, submission, exception.
         """
-        events, error = self.events, self.error
-        if error is not None:
-            self.events = ()
-            self.error = None
-        return events, error
+        events, notes = self.events, self.notes
+        if notes:
+            self.events = self.notes = ()
+        return events, notes
+
+    def _event(
+        self, code: int, error: BaseException | None = None, text: str | None = None
+    ) -> JobExecutionEvent:
+        jobstore, job_id = self.key
+        run_time, late, queued = self.run_times[self.place], self.late, self._queued()
+        attempt, run_id = self.identity
+        return JobExecutionEvent(
+            code, job_id, jobstore, run_time, None, error, text, late, queued, attempt, None, run_id
+        )
 
     def _tell(self, event: JobExecutionEvent) -> None:
         self.events = [*self.events, event]
 
-    def _missed(self, run_time: datetime) -> None:
+    def _note(self, note: Note) -> None:
+        self.notes = [*self.notes, note]
+
+    def _missed(self) -> None:
         where = self.where
-        queued = self._queued()
+        event = None
         if where.wants(EVENT_JOB_MISSED):
-            jobstore, job_id = self.key
-            self._tell(
-                JobExecutionEvent(
-                    EVENT_JOB_MISSED, job_id, jobstore, run_time, None, None, None, self.late, queued
-                )
-            )
+            event = self._event(EVENT_JOB_MISSED)
+            self._tell(event)
+        self._note(Note(self.place, None, self.late, event))
         if where.logger.isEnabledFor(logging.WARNING):
-            advice = _advice(self.late, queued, self.grace)
+            advice = _advice(self.late, self._queued(), self.grace)
             where.logger.warning('Run time of job "%s" was missed by %s%s', self.job, self.late, advice)
 
     def _queued(self) -> timedelta | None:
@@ -220,6 +283,21 @@ class Submission:
         if queued > self.late:  # claimed before it was due
             queued = self.late
         return queued if queued.days >= 0 else _NO_TIME
+
+
+def tell_note(
+    ticket: Ticket, place: int, error: BaseException | None, late: timedelta, logger: logging.Logger
+) -> datetime | None:
+    """Tell `ticket` that a run time has failed (or, without an error, was missed). Answers when it is run again."""
+    tell: Any = getattr(ticket, "missed" if error is None else "failed", None)
+    if tell is None:
+        return None
+    try:
+        answer = tell(place, late if error is None else error)
+    except Exception:
+        logger.exception("Error reporting a run that %s", "was missed" if error is None else "has failed")
+        return None
+    return answer if isinstance(answer, datetime) else None
 
 
 def is_missed(late: timedelta, grace: float | None) -> bool:

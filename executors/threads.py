@@ -205,7 +205,7 @@ class WorkerPool(DirectExecutor):
         self._logger.error("Error around a run of job %r", submission.key[1], exc_info=exc)
         if submission.held:
             try:
-                submission.fail(submission.run_times, exc)
+                submission.fail(exc)
                 self._end(submission)
             except BaseException:
                 self._give_back(submission)
@@ -258,7 +258,7 @@ class _ThreadWorker:
             except BaseException as exc:
                 error = WorkerStartError(f"the initializer of the executor's threads raised {exc!r}")
                 error.__cause__ = exc
-                submission.fail(submission.run_times, error)
+                submission.fail(error)
                 return
             self._initializer = None
         perform(submission)

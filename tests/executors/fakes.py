@@ -75,16 +75,40 @@ class FakeJob:
 
 
 class FakeTicket:
-    def __init__(self, claimed_at: int = 0, leased: bool = True) -> None:
+    """Keeps what it is told, all of it in `told`; a failure is followed by another attempt at `retry_at`."""
+
+    def __init__(
+        self,
+        claimed_at: int = 0,
+        leased: bool = True,
+        attempt: int = 1,
+        run_id: int | None = None,
+        retry_at: datetime | None = None,
+    ) -> None:
         self.claimed_at = claimed_at
         self.leased = leased
+        self.attempt = attempt
+        self.run_id = run_id
+        self.retry_at = retry_at
         self.errors: list[BaseException | None] = []
+        self.told: list[tuple[Any, ...]] = []
+        self.at_failure: Callable[[], object] = lambda: None
         self.at_end: Callable[[], object] = lambda: None
 
     def may_start(self) -> bool:
         return self.leased
 
+    def failed(self, place: int, error: BaseException) -> datetime | None:
+        self.told.append(("failed", place, error))
+        self.at_failure()
+        return self.retry_at
+
+    def missed(self, place: int, late: timedelta) -> None:
+        self.told.append(("missed", place, late))
+        self.at_failure()
+
     def ended(self, error: BaseException | None) -> None:
+        self.told.append(("ended", error))
         self.errors.append(error)
         self.at_end()
 

@@ -113,6 +113,37 @@ def test_several_run_times_are_judged_one_by_one(executor: BaseExecutor, schedul
     assert missed.queued < timedelta(hours=1)
 
 
+def test_the_ticket_is_told_of_failures_and_misses_before_the_end(
+    executor: BaseExecutor, scheduler: FakeScheduler
+) -> None:
+    start = now()[0]
+    again = start + timedelta(seconds=10)
+    ticket = FakeTicket(micros(start), attempt=2, run_id=7, retry_at=again)
+    run_times = [start - timedelta(days=1), start, start]
+    executor.submit_job(FakeJob(fakes.boom, misfire_grace_time=600), run_times, ticket)
+    missed, *failed = (scheduler.outcome() for _ in run_times)
+    assert [(e.attempt, e.run_id, e.retry_at) for e in (missed, *failed)] == [
+        (2, 7, None),
+        (2, 7, again),
+        (2, 7, again),
+    ]
+    assert ticket.told == [
+        ("missed", 0, missed.late),
+        ("failed", 1, failed[0].exception),
+        ("failed", 2, failed[1].exception),
+        ("ended", failed[1].exception),
+    ]
+
+
+def test_the_last_attempt_is_told_as_such(executor: BaseExecutor, scheduler: FakeScheduler) -> None:
+    executor.submit_job(FakeJob(fakes.boom), now(), FakeTicket(attempt=3, run_id=7))
+    outcome = scheduler.outcome()
+    assert (outcome.attempt, outcome.run_id, outcome.is_last_attempt) == (3, 7, True)
+    executor.submit_job(FakeJob(fakes.nothing), now(), FakeTicket(attempt=4, run_id=7))
+    outcome = scheduler.outcome()
+    assert (outcome.attempt, outcome.run_id, outcome.is_last_attempt) == (4, 7, True)
+
+
 def test_a_missed_run_is_no_error(executor: BaseExecutor, scheduler: FakeScheduler) -> None:
     ticket = FakeTicket()
     executor.submit_job(FakeJob(fakes.nothing, misfire_grace_time=1), [now()[0] - timedelta(days=1)], ticket)
@@ -191,6 +222,44 @@ def test_a_ticket_that_raises_harms_nobody(
     assert "the store's fault" in caplog.text
 
 
+def test_a_ticket_that_raises_when_it_is_told_of_failures_harms_nobody(
+    executor: BaseExecutor, scheduler: FakeScheduler, caplog: pytest.LogCaptureFixture
+) -> None:
+    ticket = FakeTicket()
+    ticket.at_failure = lambda: fakes.boom("the store's fault")
+    executor.submit_job(
+        FakeJob(fakes.boom, misfire_grace_time=600), [now()[0] - timedelta(days=1), *now()], ticket
+    )
+    outcomes = [scheduler.outcome() for _ in range(2)]
+    assert [o.code for o in outcomes] == [EVENT_JOB_MISSED, EVENT_JOB_ERROR]
+    assert [entry[:-1] for entry in ticket.told] == [("missed", 0), ("failed", 1), ("ended",)]
+    assert caplog.text.count("ValueError: the store's fault") == 2
+
+
+def test_a_ticket_of_somebody_who_runs_nothing_again(executor: BaseExecutor) -> None:
+    class Plain:
+        claimed_at = 0
+
+        def __init__(self) -> None:
+            self.errors: list[BaseException | None] = []
+
+        def may_start(self) -> bool:
+            return True
+
+        def ended(self, error: BaseException | None) -> None:
+            self.errors.append(error)
+
+    scheduler = FakeScheduler()
+    executor.start(scheduler, "test")
+    tickets: list[Any] = [Plain(), Plain()]
+    executor.submit_job(FakeJob(fakes.boom), now(), tickets[0])
+    failed = scheduler.outcome()
+    executor.submit_job(FakeJob(fakes.nothing), now(), tickets[1])
+    executed = scheduler.outcome()
+    assert [(e.attempt, e.run_id, e.retry_at) for e in (failed, executed)] == [(1, None, None)] * 2
+    assert [ticket.errors for ticket in tickets] == [[failed.exception], [None]]
+
+
 def test_not_running(executor: BaseExecutor) -> None:
     scheduler = FakeScheduler()
     job = FakeJob(fakes.nothing, max_instances=1)
@@ -221,3 +290,14 @@ def test_only_what_somebody_wants_is_published(executor: BaseExecutor) -> None:
     executor.submit_job(FakeJob(fakes.boom), now())
     executor.shutdown()
     assert scheduler.codes() == [EVENT_JOB_ERROR]
+
+
+def test_the_ticket_is_told_what_no_listener_wants_to_hear(executor: BaseExecutor) -> None:
+    scheduler = FakeScheduler(mask=EVENT_JOB_EXECUTED)
+    executor.start(scheduler, "test")
+    ticket = FakeTicket()
+    job = FakeJob(fakes.boom, misfire_grace_time=600)
+    executor.submit_job(job, [now()[0] - timedelta(days=1), *now()], ticket)
+    executor.shutdown()
+    assert scheduler.events == []
+    assert [entry[:-1] for entry in ticket.told] == [("missed", 0), ("failed", 1), ("ended",)]

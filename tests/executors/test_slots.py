@@ -162,6 +162,45 @@ def test_a_run_that_did_not_come_to_run_job_is_an_error_for_each_run_time() -> N
     assert executor._slots == {}
 
 
+def test_the_ticket_is_told_of_what_other_executors_report() -> None:
+    executor, scheduler = started(HeldExecutor())
+    again = NOON + timedelta(seconds=10)
+    ticket = FakeTicket(attempt=2, run_id=7, retry_at=again)
+    calls: list[None] = []
+
+    def third_call_raises() -> None:
+        calls.append(None)
+        if len(calls) == 3:
+            raise ValueError
+
+    late, failing = NOON - timedelta(seconds=2), NOON + timedelta(seconds=1)
+    run_times = [NOON, late, NOON, failing, NOON]
+    job = FakeJob(third_call_raises, misfire_grace_time=1)
+    job._scheduler = scheduler  # type: ignore[attr-defined]  # by whose clock it is judged
+    executor.submit_job(job, run_times, ticket)
+    executor.run()
+    outcomes = [scheduler.outcome() for _ in run_times]
+    assert [o.scheduled_run_time for o in outcomes] == run_times
+    assert {(o.attempt, o.run_id) for o in outcomes} == {(2, 7)}
+    assert [o.retry_at for o in outcomes] == [None, None, None, again, None]
+    error = outcomes[3].exception
+    assert ticket.told == [
+        ("missed", 1, timedelta(seconds=2)),
+        ("failed", 3, error),
+        ("ended", error),
+    ]
+
+
+def test_the_ticket_is_told_of_each_run_time_that_was_not_run() -> None:
+    executor, scheduler = started(HeldExecutor())
+    ticket = FakeTicket(retry_at=NOON)
+    executor.submit_job(FakeJob(fakes.nothing), [NOON, NOON], ticket)
+    error = RuntimeError("the pool is broken")
+    executor._run_job_error("job", error)
+    assert ticket.told == [("failed", 0, error), ("failed", 1, error), ("ended", error)]
+    assert [scheduler.outcome().retry_at for _ in range(2)] == [NOON, NOON]
+
+
 def test_outcomes_of_nothing_are_published_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     executor, scheduler = started(HeldExecutor())
     event = JobExecutionEvent(EVENT_JOB_EXECUTED, "job", "default", NOON)
