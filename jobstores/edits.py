@@ -9,11 +9,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Final, Literal
 
-from .record import ParkedReason, Plan, Record, Run, Transition, Written
+from .record import ParkedReason, Plan, Record, Run, Transition, Written, is_over
 from .transitions import capped, end_if_parked_for_loss, seal, unblocked, with_runs
 
 KEEP: Final[Any] = object()
 """For a payload that an edit does not change."""
+
+MAX_ASKED_FOR: Final = 100
+"""So many runs that were asked for may wait in one record."""
 
 
 # -- add and remove ----------------------------------------------------------------------------------------------
@@ -22,17 +25,17 @@ KEEP: Final[Any] = object()
 def add(existing: Record | None, new: Record, stamp: str) -> Record | Literal[Written.DELETED] | None:
     """Add a job. None: the id is taken.
 
-    A record that has ended does not stand in the way (a one-off may add its own id again while it still runs). Its open
+    A job that is over does not stand in the way (a one-off may add its own id again while it still runs). Its open
     runs move along under their old incarnation: they are counted and reported if lost, and never run again.
     """
     if existing is not None:
-        if existing.state != "ended":
+        if not is_over(existing):
             return None
         runs = tuple(
             run if run.incarnation is not None else replace(run, incarnation=existing.incarnation)
             for run in existing.runs
         )
-        # A waiting run of the old incarnation can no longer be run (it was the old job's function): it is listed.
+        # A waiting run of an incarnation before that can no longer be run (it was the old job's function): it is listed.
         runs = tuple(
             replace(run, state="lost", blocked=False) if run.state == "waiting" else run for run in runs
         )
@@ -42,7 +45,7 @@ def add(existing: Record | None, new: Record, stamp: str) -> Record | Literal[Wr
 
 def remove(record: Record, incarnation: int | None) -> Transition:
     """Remove a job with its open runs; `incarnation` is that of the caller's handle, None when it names only the id."""
-    if record.state == "ended" or (incarnation is not None and incarnation != record.incarnation):
+    if is_over(record) or (incarnation is not None and incarnation != record.incarnation):
         return None
     return Written.DELETED
 
@@ -53,13 +56,18 @@ def remove(record: Record, incarnation: int | None) -> Transition:
 def run_now(record: Record, run: Run, stamp: str) -> Transition:
     """One more waiting run, due at once; the schedule is untouched.
 
-    It frees a job that was parked because its only run was lost. One that is parked for anything else may have fire times
+    It frees a job that was parked because its only run was lost, or has failed. One that is parked for anything else may have fire times
     left, and stays parked beside its run until somebody resumes it: to end it here would delete it behind its owner's back.
     """
-    if record.state == "ended":
+    if (
+        is_over(record)
+        or sum(run.kind == "now" and run.state == "waiting" for run in record.runs) >= MAX_ASKED_FOR
+    ):
         return None
     after = with_runs(record, (*record.runs, run))
-    if record.state == "parked" and (record.reason or "").startswith(ParkedReason.LOST):
+    if record.state == "parked" and (record.reason or "").startswith(
+        (ParkedReason.LOST, ParkedReason.FAILED)
+    ):
         after = replace(after, state="ended", reason=None)
     return seal(after, stamp)
 
@@ -72,6 +80,7 @@ def rerun_lost(record: Record, run: int, *, new_run: int, now: int, stamp: str) 
     again = replace(
         lost,
         run=new_run,
+        root=lost.run_id,
         kind="rerun",
         state="waiting",
         due=now,
@@ -105,7 +114,7 @@ def edit_definition(
 
     So a claim in between disturbs it as little as it disturbs the claim: the schedule's fields stay as they are found.
     """
-    if record.revision != seen.revision or record.incarnation != seen.incarnation or record.state == "ended":
+    if record.revision != seen.revision or record.incarnation != seen.incarnation or is_over(record):
         return None
     runs = unblocked(record.runs, record.state) if unblock else record.runs
     return seal(replace(record, payload=payload, executor=executor, revision=revision, runs=runs), stamp)
@@ -132,7 +141,7 @@ def edit_schedule(
         or record.stamp != seen.stamp
     ):
         return None
-    if record.state == "ended":
+    if is_over(record):
         return None
     runs = tuple(replace(run, more=False) if run.more else run for run in unblocked(record.runs, plan.state))
     return seal(

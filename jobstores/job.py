@@ -11,7 +11,8 @@ from ..triggers.base import BaseTrigger
 from ..triggers.instants import from_micros, to_micros
 from .errors import JobLookupError
 from .options import checked_option
-from .record import Record, Recovery, Transition
+from .policy import DEFAULT, POLICY_OPTIONS, HasPolicy, stored_policy
+from .record import Record, Recovery, Transition, is_over
 from .serialization.references import (
     callable_name,
     callable_reference,
@@ -37,12 +38,13 @@ MODIFIABLE: Final = (
     "max_instances",
     "recovery",
     "max_recoveries",
+    *POLICY_OPTIONS,
     "next_run_time",
 )
 """What `modify` changes; anything else that is named is refused (`id` with a message of its own)."""
 
 
-class Job:
+class Job(HasPolicy):
     """A job: a function with its arguments, a trigger, and how it is to be run. Made by `add_job`, never by hand.
 
     In a memory store this is the stored job itself and follows it; from other stores it is a snapshot, which `refresh()` and the
@@ -56,6 +58,7 @@ class Job:
         "_jobstore_alias",
         "_kwargs",
         "_next_run_time",
+        "_policy",
         "_record",
         "_scheduler",
         "args",
@@ -118,6 +121,7 @@ class Job:
         self.max_instances = 1
         self.recovery = "skip"
         self.max_recoveries = 3
+        self._policy = DEFAULT
         if options:
             self._modify(**options)
 
@@ -185,6 +189,10 @@ class Job:
         """Resume a paused job; see `scheduler.resume_job`. A job that has no further run is removed."""
         return self._edited("_resume_job")
 
+    def run_now(self) -> Any:
+        """Have the job run once, as soon as there is room for it, whatever its schedule says; see `scheduler.run_job_now`."""
+        return self._scheduler._run_job_now(self.id, self._place(), self._incarnation)
+
     def remove(self) -> None:
         """Remove the job from its store; see `scheduler.remove_job`."""
         self._scheduler._remove_job(self.id, self._place(), self._incarnation)
@@ -234,13 +242,18 @@ class Job:
             args, kwargs = changes.pop("args", self.args), changes.pop("kwargs", self._kwargs or {})
             call = _checked_call(func, args, kwargs)
             approved.update(zip(("func", "_func_ref", "args", "_kwargs"), call, strict=True))
+        policy: dict[str, Any] = {}
         for name, value in changes.items():
-            if name == "trigger":
+            if name in POLICY_OPTIONS:
+                policy[name] = checked_option(name, value)
+            elif name == "trigger":
                 approved[name] = _checked_trigger(value)
             elif name == "next_run_time":
                 approved[name] = _checked_time(value)
             else:
                 approved[name] = checked_option(name, value)
+        if policy:
+            approved["_policy"] = self._policy.changed(policy)
         for name, value in approved.items():
             setattr(self, name, value)
 
@@ -292,6 +305,7 @@ class Job:
             "max_instances": self.max_instances,
             "recovery": self.recovery,
             "max_recoveries": self.max_recoveries,
+            **self._policy.options(),
             "next_run_time": self.next_run_time,
         }
 
@@ -318,6 +332,7 @@ class Job:
         # Not in states that APScheduler wrote.
         self.recovery = state.get("recovery", "skip")
         self.max_recoveries = state.get("max_recoveries", 3)
+        self._policy = stored_policy(state)
         self.next_run_time = state.get("next_run_time")
 
     def __eq__(self, other: object) -> bool:
@@ -338,7 +353,7 @@ class Job:
         if self.pending:
             status = "paused" if self._waits_paused() else "pending"
         elif self._record is not None and self._record.state == "ended":
-            status = "no further run"
+            status = "no further run" if is_over(self._record) else "no further run but those that are open"
         elif self.next_run_time is None:
             status = "paused"
         else:

@@ -11,7 +11,19 @@ from typing import Any, Final
 from . import edits, transitions
 from .errors import ConflictingIdError
 from .job import Job
-from .record import Decision, Outcome, Plan, Record, Run, Transition, Wanted, Written, is_sooner, wake_time
+from .record import (
+    Decision,
+    Outcome,
+    Plan,
+    Record,
+    Run,
+    Transition,
+    Wanted,
+    Written,
+    is_over,
+    is_sooner,
+    wake_time,
+)
 from .recordstore import Applied, Choice, RecordJobStore, Won
 from .restored import RestoredJobs
 from .timetable import Timetable
@@ -59,7 +71,7 @@ class MemoryJobStore(RecordJobStore):
             seen: set[str] = set()
             for job, _ in items:
                 existing = self._stored.get(job.id)
-                if job.id in seen or (existing is not None and _record(existing).state != "ended"):
+                if job.id in seen or (existing is not None and not is_over(_record(existing))):
                     raise ConflictingIdError(job.id)
                 seen.add(job.id)
             for job, plan in items:
@@ -229,7 +241,7 @@ class MemoryJobStore(RecordJobStore):
     def _shown(self, records: Iterable[Record]) -> list[Job]:
         with self._lock:
             jobs = [job for record in records if (job := self._stored.get(record.id)) is not None]
-            jobs = [job for job in jobs if _record(job).state != "ended"]
+            jobs = [job for job in jobs if not is_over(_record(job))]
         return sorted(jobs, key=lambda job: (job._next_run_time is None, job._next_run_time or 0, job.id))
 
     # -- under the lock --------------------------------------------------------------------------------------------

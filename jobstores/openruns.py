@@ -24,6 +24,9 @@ _DEFAULTS = {
     "max_recoveries": 3,
     "more": False,
     "incarnation": None,
+    "retried": 0,
+    "keeps": False,
+    "root": None,
 }
 """What is left out where it is the default; and `due`, where it is the first of the fire times."""
 
@@ -63,6 +66,7 @@ def _claimed_run(run: Run) -> str | None:
         or run.blocked
         or run.more
         or run.incarnation is not None
+        or run.root is not None
         or run.extra
     ):
         return None
@@ -72,6 +76,8 @@ def _claimed_run(run: Run) -> str | None:
         options += f',"recovery":"{run.recovery}"'
     if run.max_recoveries != 3:
         options += f',"max_recoveries":{run.max_recoveries}'
+    if run.keeps:
+        options += ',"keeps":true'
     return (
         f'[{{"run":{run.run},"kind":"{run.kind}","fire_times":[{time}],"owner":{_quoted(run.owner)},'
         f'"lease_until":{run.lease_until},"claimed_at":{run.claimed_at}{options}}}]'
@@ -110,5 +116,8 @@ def _run(entry: dict[str, Any]) -> Run:
         take("max_recoveries", 3),
         take("more", False),
         take("incarnation", None),
+        take("retried", 0),
+        take("keeps", False),
+        take("root", None),
         tuple(entry.items()),
     )

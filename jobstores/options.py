@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any
+
+from .serialization.references import resolve_reference
 
 
 def checked_option(name: str, value: Any) -> Any:
@@ -21,18 +23,49 @@ def _text(name: str, value: Any) -> str:
     return str(value)  # a subclass might bring comparisons of its own
 
 
-def _grace(name: str, value: Any) -> float | None:
+def _limit(name: str, value: Any) -> float | None:
+    return None if value is None else _number(name, value, "None (no limit) or a positive number of seconds")
+
+
+def _pause(name: str, value: Any) -> float:
+    return _number(name, value, "a number of seconds, 0 or more", least=0)
+
+
+def _factor(name: str, value: Any) -> float:
+    if isinstance(value, timedelta):
+        raise TypeError(f"{name} must be a number of at least 1 (a factor), got {value!r}")
+    return _number(name, value, "a number of at least 1 (the factor by which a delay grows)", least=1)
+
+
+def _number(name: str, value: Any, expected: str, least: float | None = None) -> float:
     if isinstance(value, timedelta):
         value = value.total_seconds()
-    if value is None:
-        return None
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(
-            f"{name} must be None (no limit) or a positive number of seconds, got {type(value).__name__}: {value!r}"
-        )
-    if not 0 < value < math.inf:
-        raise ValueError(f"{name} must be None (no limit) or a positive number of seconds, got {value!r}")
+        raise TypeError(f"{name} must be {expected}, got {type(value).__name__}: {value!r}")
+    if not (0 < value < math.inf if least is None else least <= value < math.inf):
+        raise ValueError(f"{name} must be {expected}, got {value!r}")
     return value
+
+
+def _exceptions(name: str, value: Any) -> tuple[str, ...]:
+    """References of exception classes, given as classes or as references, one or several."""
+    if isinstance(value, str | type) or not isinstance(value, Iterable):
+        value = (value,)
+    references = tuple(dict.fromkeys(_exception(name, one) for one in value))
+    if not references:
+        raise ValueError(
+            f"{name} must name at least one exception class; for a job that is not to be retried, leave max_retries at 0"
+        )
+    return references
+
+
+def _exception(name: str, value: Any) -> str:
+    cls = resolve_reference(value) if isinstance(value, str) else value
+    if not (isinstance(cls, type) and issubclass(cls, BaseException)):
+        raise TypeError(
+            f"{name} must be exception classes, or references to them ('module:Class'), got {type(value).__name__}: {value!r}"
+        )
+    return f"{cls.__module__}:{cls.__qualname__}"
 
 
 def _flag(name: str, value: Any) -> bool:
@@ -60,13 +93,30 @@ def _recovery(name: str, value: Any) -> str:
     return str(value)
 
 
+def _while_running(name: str, value: Any) -> str:
+    if value not in ("skip", "queue"):
+        raise ValueError(
+            f"{name} must be 'skip' (a fire time that finds no room is skipped) or 'queue' (the job runs once more right after), got {value!r}"
+        )
+    return str(value)
+
+
 _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "id": _text,
     "name": _text,
     "executor": _text,
-    "misfire_grace_time": _grace,
+    "misfire_grace_time": _limit,
     "coalesce": _flag,
     "max_instances": _count,
     "recovery": _recovery,
     "max_recoveries": lambda name, value: _count(name, value, 0),
+    "timeout": _limit,
+    "max_retries": lambda name, value: _count(name, value, 0),
+    "retry_delay": _pause,
+    "backoff": _factor,
+    "max_delay": _limit,
+    "retry_jitter": _pause,
+    "retry_on": _exceptions,
+    "keep_failed": _flag,
+    "while_running": _while_running,
 }

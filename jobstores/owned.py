@@ -29,6 +29,7 @@ from .record import (
     Transition,
     Wanted,
     Written,
+    is_over,
     new_record,
 )
 
@@ -73,7 +74,7 @@ class OwnedRecords:
         return [record for record, _ in self._all()]
 
     def jobs(self) -> list[Job]:
-        return [job for record, job in self._all() if record.state != "ended"]
+        return [job for record, job in self._all() if not is_over(record)]
 
     def _all(self) -> list[tuple[Record, Job]]:
         for _ in range(_TRIES):
@@ -108,7 +109,7 @@ class OwnedRecords:
             try:
                 for job, plan in items:
                     old = self._records.get(job.id)
-                    if old is not None and old.state == "ended":
+                    if old is not None and is_over(old):
                         self._remove(job.id)
                     job._next_run_time = plan.next_run_time
                     job._scheduler, job._jobstore_alias = self._store._scheduler, self._store._alias
@@ -146,9 +147,7 @@ class OwnedRecords:
     def remove(self, job_id: str, incarnation: int | None) -> None:
         with self._lock:
             record = self._records.get(job_id)
-            if record is not None and (
-                record.state == "ended" or incarnation not in (None, record.incarnation)
-            ):
+            if record is not None and (is_over(record) or incarnation not in (None, record.incarnation)):
                 raise JobLookupError(job_id)
             self._store.remove_job(job_id)
             self._forget(job_id)

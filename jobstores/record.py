@@ -68,6 +68,12 @@ class Run:
     is lost, they wait for it, instead of being skipped."""
     incarnation: int | None = None
     """Set when the run belongs to an earlier incarnation of the job's id: it is reported if lost, never run again."""
+    retried: int = 0
+    """How many attempts have failed before this one, and were followed by another."""
+    keeps: bool = False
+    """Claimed, its end may leave another attempt behind, or a parked job: until then its job is there, though its schedule may be over."""
+    root: int | None = None
+    """The number of its first claim (or of its wish to be claimed), which stays through all claims and attempts; None: `run` is that."""
     extra: tuple[tuple[str, Any], ...] = ()
     """Entries that a later version of the library wrote: kept, not understood."""
 
@@ -75,6 +81,11 @@ class Run:
     def run_times(self) -> tuple[int, ...]:
         """The times it was scheduled for: the dispatch time of the first, and the nominal times of the others."""
         return (self.due, *self.fire_times[1:]) if self.kind == "schedule" else self.fire_times
+
+    @property
+    def run_id(self) -> int:
+        """What identifies the run to people: the same for all its attempts, whoever claims them."""
+        return self.run if self.root is None else self.root
 
 
 @value
@@ -109,6 +120,12 @@ class ParkedReason:
     """A one-off whose only run was lost."""
     GIVEN_UP = "given up"
     """A run was recovered too often."""
+    FAILED = "failed"
+    """A job without a further run, whose last attempt has failed, and which is to be kept then (`keep_failed`)."""
+
+
+SCHEDULE_OVER = "its schedule is over"
+"""The reason of a job that was paused while its last runs are open: when it is resumed it runs those, and ends."""
 
 
 class Written(Enum):
@@ -180,7 +197,9 @@ class Outcome:
     run: int
     owner: str
     retry: Run | None = None
+    """It has failed, and is followed by this attempt."""
     parked: str | None = None
+    """It has failed for the last time: why its job is to be parked, if that has no further run."""
 
 
 @value
@@ -244,6 +263,20 @@ class FinishResult:
         at = after.wake_at
         if is_sooner(at, before.wake_at) and is_sooner(at, self.wake_at):
             self.wake_at = at
+
+
+def is_over(record: Record) -> bool:
+    """Whether a job is gone for people: no further fire time, and what is open leaves nothing behind when it ends.
+
+    Its record is kept for the runs that go on. While a run of its own waits (a retry, one that was asked for), or goes on that may
+    leave one behind, the job is still there: it can be paused, changed and removed.
+    """
+    if record.state != "ended":
+        return False
+    for run in record.runs:
+        if run.incarnation is None and (run.state == "waiting" or (run.keeps and run.state == "claimed")):
+            return False
+    return True
 
 
 def is_sooner(time: int | None, than: int | None) -> bool:

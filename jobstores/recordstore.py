@@ -45,6 +45,7 @@ from .record import (
     Transition,
     Wanted,
     Written,
+    is_over,
     new_record,
 )
 from .restored import RestoredJobs, is_immutable
@@ -151,7 +152,7 @@ class RecordJobStore(BaseJobStore):
         seen = job._record
         if seen is None:
             found = self.read(job.id)
-            if found is None or found[0].state == "ended":
+            if found is None or is_over(found[0]):
                 raise JobLookupError(job.id)
             seen = found[0]
         payload, stamp, revision, old = self.pack(job), self.owner.stamp(), self._random_bits(), seen
@@ -176,7 +177,7 @@ class RecordJobStore(BaseJobStore):
             )
 
         before, after = self.write(job.id, change)
-        if before.state == "ended":
+        if is_over(before):
             raise JobLookupError(job.id)
         if not isinstance(after, Record):
             raise StaleJobError(job.id)
@@ -417,7 +418,7 @@ class RecordJobStore(BaseJobStore):
         for record in sorted(
             records, key=lambda record: (record.next_run_time is None, record.next_run_time or 0, record.id)
         ):
-            if record.state == "ended":
+            if is_over(record):
                 continue
             try:
                 jobs.append(self._snapshot(record))

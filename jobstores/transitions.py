@@ -16,6 +16,7 @@ from typing import Final, Literal
 from .record import (
     FORMAT_VERSION,
     MAX_LOST_RUNS,
+    SCHEDULE_OVER,
     Decision,
     Due,
     Outcome,
@@ -38,7 +39,7 @@ RERUN_SPREAD: Final = 1_000_000
 
 
 def seal(record: Record, stamp: str) -> Record | Literal[Written.DELETED]:
-    """The end of every write: the stamp, `wake_at`, and the rule that an ended record without open runs goes."""
+    """The end of every write: the stamp, `wake_at`, and the rule that a record whose schedule is over goes with its last open run."""
     return _sealed(
         record, record.next_run_time, record.fire_time, record.state, record.runs, record.reason, stamp
     )
@@ -54,7 +55,7 @@ def _sealed(
     stamp: str,
 ) -> Record | Literal[Written.DELETED]:
     """The record with the fields that a pass writes, sealed. One construction: this is what each run costs twice."""
-    if not runs and state == "ended":
+    if not runs and (state == "ended" or reason == SCHEDULE_OVER):
         return Written.DELETED
     return Record(
         record.id,
@@ -119,6 +120,9 @@ def _started(run: Run, owner: str, now: int, lease_until: int | None) -> Run:
         run.max_recoveries,
         run.more,
         run.incarnation,
+        run.retried,
+        run.keeps,
+        run.root,
         run.extra,
     )
 
@@ -132,8 +136,9 @@ def finish(record: Record, outcome: Outcome, stamp: str) -> tuple[Transition, Ru
     """A run ended: its entry goes, and what replaces it comes. Also answers the run when it had been listed as lost.
 
     Compares run and owner, and finds a lost entry too: its owner was frozen or cut off, and has completed it after all. A job
-    that was parked only for that loss ends then. A run of an earlier incarnation just goes: a retry would run the new job, which has
-    another function, and the new job must not be parked for the old one's failure.
+    that was parked only for that loss ends then. Only a job that has no further run is parked for a failure. A run of an earlier
+    incarnation just goes: a retry would run the new job, which has another function, and the new job must not be parked for the old
+    one's failure.
     """
     for place, run in enumerate(record.runs):  # noqa: B007 - used behind the loop
         if (
@@ -156,8 +161,8 @@ def finish(record: Record, outcome: Outcome, stamp: str) -> tuple[Transition, Ru
     changed = with_runs(record, unblocked(runs, record.state))
     if was_lost:
         changed = end_if_parked_for_loss(changed)
-    parks = run.incarnation is None and changed.state in ("active", "paused", "ended")
-    if outcome.parked is not None and parks:
+    schedule_over = changed.state == "ended" or changed.reason == SCHEDULE_OVER
+    if outcome.parked is not None and run.incarnation is None and schedule_over:
         changed = _parked(changed, outcome.parked, run)
     return seal(changed, stamp), run if was_lost else None
 

@@ -7,12 +7,23 @@ Errors::
 
     Exception ─┬─ SchedulerAlreadyRunningError
                └─ SchedulerNotRunningError
-    RuntimeError ─ ForkedSchedulerError     a forked child uses the scheduler that its parent started
+    RuntimeError ─┬─ ForkedSchedulerError     a forked child uses the scheduler that its parent started
+                  └─ TooManyRunsError         100 runs of a job that were asked for wait already
 """
 
-from .errors import ForkedSchedulerError, SchedulerAlreadyRunningError, SchedulerNotRunningError
+from .errors import (
+    ForkedSchedulerError,
+    SchedulerAlreadyRunningError,
+    SchedulerNotRunningError,
+    TooManyRunsError,
+)
 
-__all__ = ["ForkedSchedulerError", "SchedulerAlreadyRunningError", "SchedulerNotRunningError"]
+__all__ = [
+    "ForkedSchedulerError",
+    "SchedulerAlreadyRunningError",
+    "SchedulerNotRunningError",
+    "TooManyRunsError",
+]
 
 if __name__ != "mainspring.scheduler":
     # A program started at the repository's root finds this folder as a package of its own: a second copy of every class.

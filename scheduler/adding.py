@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from logging import INFO
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 
 from ..events import EVENT_JOB_ADDED, JobEvent
 from ..jobstores.job import Job
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from .engine import Engine
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+ExceptionClasses: TypeAlias = "type[BaseException] | str | Iterable[type[BaseException] | str]"
+"""Exception classes, or their references ("module:Class"): one or several."""
 
 ARGUMENTS: Final = (
     "args",
@@ -62,6 +65,15 @@ class AddingMethods(PendingMethods):
         replace_existing: bool = False,
         recovery: str | Undefined = undefined,
         max_recoveries: int | Undefined = undefined,
+        timeout: float | timedelta | Undefined | None = undefined,
+        max_retries: int | Undefined = undefined,
+        retry_delay: float | timedelta | Undefined = undefined,
+        backoff: float | Undefined = undefined,
+        max_delay: float | timedelta | Undefined | None = undefined,
+        retry_jitter: float | timedelta | Undefined = undefined,
+        retry_on: ExceptionClasses | Undefined = undefined,
+        keep_failed: bool | Undefined = undefined,
+        while_running: str | Undefined = undefined,
         **trigger_args: Any,
     ) -> Job:
         """Add a job, and answer it. Before the start of the scheduler it is pending, and gets into its store then.
@@ -72,8 +84,14 @@ class AddingMethods(PendingMethods):
 
         `misfire_grace_time` (seconds; None: any) is how late a run may start; `coalesce` makes several overdue runs one;
         `max_instances` bounds the runs at one time; `next_run_time` sets the first run (None adds the job paused); `recovery` says
-        what becomes of a run whose process dies, `"skip"` (listed as lost) or `"rerun"`, at most `max_recoveries` times. Those that are not
-        given come from `job_defaults`. Arguments that do not fit the function's signature are refused at once.
+        what becomes of a run whose process dies, `"skip"` (listed as lost) or `"rerun"`, at most `max_recoveries` times.
+
+        `timeout` (seconds) is how long a run may take. A failed run is tried again up to `max_retries` times if its exception is one of
+        `retry_on` (classes or their references; any `Exception`): after `retry_delay` seconds, which grow by the factor `backoff` each time, up to
+        `max_delay`, and 0 to `retry_jitter` seconds more. `keep_failed` parks a job that has no further run when its last attempt has failed.
+        `while_running` says what becomes of a fire time that finds `max_instances` runs going on: `"skip"`, or `"queue"`: once more right after.
+
+        Options that are not given come from `job_defaults`. Arguments that do not fit the function's signature are refused at once.
         """
         self._check_process()
         new = self._new_job(
@@ -89,6 +107,15 @@ class AddingMethods(PendingMethods):
                 "max_instances": max_instances,
                 "recovery": recovery,
                 "max_recoveries": max_recoveries,
+                "timeout": timeout,
+                "max_retries": max_retries,
+                "retry_delay": retry_delay,
+                "backoff": backoff,
+                "max_delay": max_delay,
+                "retry_jitter": retry_jitter,
+                "retry_on": retry_on,
+                "keep_failed": keep_failed,
+                "while_running": while_running,
             },
             next_run_time,
             jobstore,
@@ -208,6 +235,7 @@ class AddingMethods(PendingMethods):
         job.max_instances = defaults["max_instances"]
         job.recovery = defaults["recovery"]
         job.max_recoveries = defaults["max_recoveries"]
+        job._policy = self._settings.policy
         if given:
             job._modify(**given)
         if not isinstance(jobstore, str):

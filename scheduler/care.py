@@ -9,7 +9,7 @@ from datetime import datetime
 from ..jobstores import edits
 from ..jobstores.errors import JobLookupError, JobRestoreError
 from ..jobstores.job import Job
-from ..jobstores.record import FORMAT_VERSION, UNREADABLE, Record, Transition, Written
+from ..jobstores.record import FORMAT_VERSION, UNREADABLE, Record, Transition, Written, is_over
 from ..triggers.instants import from_micros
 from .jobs import JobMethods
 from .port import Port
@@ -120,7 +120,7 @@ class CareMethods(JobMethods):
             records = port.store.read_all()
             reasons = dict(port.store.quarantined(records))
             for record in records:
-                if record.state != "ended" and (reason := _not_understood(record) or reasons.get(record.id)):
+                if not is_over(record) and (reason := _not_understood(record) or reasons.get(record.id)):
                     jobs.append(QuarantinedJob(record.id, port.alias, reason))
         return sorted(jobs, key=lambda job: (job.jobstore, job.job_id))
 
@@ -132,7 +132,7 @@ class CareMethods(JobMethods):
         engine = self._running_engine()
         port = self._port(engine, job.jobstore)
         record = port.store.peek(job.job_id)
-        if record is None or record.state == "ended":
+        if record is None or is_over(record):
             raise JobLookupError(job.job_id)
         reason = _not_understood(record)
         if reason is not None:

@@ -48,6 +48,20 @@ def as_count(least: int) -> Callable[[str, Any], int]:
     return read
 
 
+def as_number(least: float) -> Callable[[str, Any], float]:
+    """A reader of finite numbers (or timedeltas, in seconds) that are at least *least*; a whole one stays an int."""
+
+    def read(name: str, value: Any) -> float:
+        if isinstance(value, timedelta):
+            value = value.total_seconds()
+        number: float = _number(name, value, float, f"a number of at least {least:g}")
+        if not least <= number < math.inf:
+            raise ValueError(f"Expected a number of at least {least:g} as {name}, got {value!r} instead")
+        return int(number) if number.is_integer() else number
+
+    return read
+
+
 def as_choice(*choices: str) -> Callable[[str, Any], str]:
     """A reader of one of the words *choices*."""
 

@@ -16,9 +16,20 @@ from typing import Any, TypeVar
 from ..events.clock import Clock, SystemClock
 from ..executors.base import BaseExecutor
 from ..jobstores.base import BaseJobStore
+from ..jobstores.options import checked_option
+from ..jobstores.policy import DEFAULT, POLICY_OPTIONS, RunPolicy
 from ..jobstores.serialization.references import resolve_reference
 from ..triggers.zones import as_zone
-from .coercion import as_bool, as_choice, as_count, as_instance, as_optional_seconds, as_seconds, as_written
+from .coercion import (
+    as_bool,
+    as_choice,
+    as_count,
+    as_instance,
+    as_number,
+    as_optional_seconds,
+    as_seconds,
+    as_written,
+)
 from .plugins import NOUNS, PACKAGE, arguments_of, load_plugin, refuse_unknown, store_at
 
 P = TypeVar("P")
@@ -28,7 +39,14 @@ DEFAULT_PREFIX = f"{PACKAGE}."
 _OLD_PREFIX = "apscheduler."
 
 JOB_DEFAULTS: Mapping[str, Any] = MappingProxyType(
-    {"misfire_grace_time": 1, "coalesce": True, "max_instances": 1, "recovery": "skip", "max_recoveries": 3}
+    {
+        "misfire_grace_time": 1,
+        "coalesce": True,
+        "max_instances": 1,
+        "recovery": "skip",
+        "max_recoveries": 3,
+        **{name: getattr(DEFAULT, name) for name in POLICY_OPTIONS},
+    }
 )
 
 
@@ -42,6 +60,7 @@ class Settings:
     timezone: tzinfo
     jobstore_retry_interval: float = 10.0  # seconds
     job_defaults: Mapping[str, Any] = field(default_factory=lambda: JOB_DEFAULTS)
+    policy: RunPolicy = DEFAULT  # those of the job defaults that say how runs are cared for
     executors: Mapping[str, Any] = field(default_factory=dict)  # alias -> instance or specification
     jobstores: Mapping[str, Any] = field(default_factory=dict)
     clock: Clock = field(default_factory=SystemClock)
@@ -76,7 +95,11 @@ def read_settings(
     # These two have a default that is looked up, the time zone not without cost.
     given = {"logger": None, "timezone": None, **given}
     values = {name: read(given[name]) for name, read in _READERS.items() if name in given}
-    return Settings(**values, extra={name: value for name, value in given.items() if name in front_end})
+    defaults = values.get("job_defaults", JOB_DEFAULTS)
+    policy = DEFAULT.changed({name: defaults[name] for name in POLICY_OPTIONS})
+    return Settings(
+        **values, policy=policy, extra={name: value for name, value in given.items() if name in front_end}
+    )
 
 
 def build_executor(alias: str, spec: Any) -> BaseExecutor:
@@ -200,6 +223,16 @@ def _job_defaults(value: Any) -> Mapping[str, Any]:
     return MappingProxyType({**JOB_DEFAULTS, **read})
 
 
+def _exceptions(name: str, value: Any) -> Any:
+    """What `add_job` takes; in a configuration file, references with commas between them."""
+    if isinstance(value, str):
+        value = [reference.strip() for reference in value.split(",") if reference.strip()]
+    try:
+        return checked_option("retry_on", value)
+    except (TypeError, ValueError, LookupError) as exc:
+        raise type(exc)(f"{name}: {exc.args[0] if exc.args else exc}") from exc
+
+
 def _specs(kind: str) -> Callable[[Any], Mapping[str, Any]]:
     """A reader of the option *kind*: every specification is looked through now, though built only later."""
 
@@ -226,6 +259,15 @@ _JOB_OPTION_READERS: dict[str, Callable[[str, Any], Any]] = {
     "max_instances": as_count(1),
     "recovery": as_choice("skip", "rerun"),
     "max_recoveries": as_count(0),
+    "timeout": as_optional_seconds,
+    "max_retries": as_count(0),
+    "retry_delay": as_number(0),
+    "backoff": as_number(1),
+    "max_delay": as_optional_seconds,
+    "retry_jitter": as_number(0),
+    "retry_on": lambda name, value: _exceptions(name, value),
+    "keep_failed": as_bool,
+    "while_running": as_choice("skip", "queue"),
 }
 
 # In the order of the documentation. The keys are the options that every scheduler has.

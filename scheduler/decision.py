@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 from random import Random
 from typing import Final, cast
@@ -33,7 +34,7 @@ def decide(record: Record, job: Job, now: int, random: Random, due: Due | None =
 
     In this order: waiting runs that are due, oldest first, while `max_instances` leaves room; then the schedule, if the job is active
     and its next run time has come: the fire times up to and including `now`, of which `coalesce` keeps the last. Without room they are
-    skipped. `due` is what `due_times` said before, where the trigger must not be asked here. Never raises: a trigger that
+    skipped, or the last one waits (`while_running`). `due` is what `due_times` said before, where the trigger must not be asked here. Never raises: a trigger that
     fails parks the job, after the run that was due.
     """
     runs = record.runs
@@ -55,7 +56,9 @@ def decide(record: Record, job: Job, now: int, random: Random, due: Due | None =
     # The first time of the list is dispatched when jitter (or the user) said, unless coalescing has moved on from it.
     at = next_run_time if kept[0] == first else kept[0]
     if room <= 0:
-        skipped = (at, *kept[1:])
+        skipped: tuple[int, ...] = (at, *kept[1:])
+        if job.while_running == "queue":
+            runs, skipped = _queued(runs, kept[-1], skipped, random)
         return Decision(plan.next_run_time, plan.fire_time, plan.state, runs, starts, skipped, plan.reason)
     run = Run(
         random.getrandbits(63),
@@ -72,6 +75,9 @@ def decide(record: Record, job: Job, now: int, random: Random, due: Due | None =
         job.recovery,
         job.max_recoveries,
         more,
+        None,
+        0,
+        job._policy.leaves_behind(0),
     )
     return Decision(plan.next_run_time, plan.fire_time, plan.state, (*runs, run), starts + 1, (), plan.reason)
 
@@ -130,10 +136,29 @@ def _waiting_runs(
             job.max_recoveries if fits else run.max_recoveries,
             run.more,
             run.incarnation,
+            run.retried,
+            fits and job._policy.leaves_behind(run.retried),
+            run.run_id if fits else run.root,
             run.extra,
         )
         starts += fits
     return tuple(after), starts
+
+
+def _queued(
+    runs: tuple[Run, ...], fire_time: int, run_times: tuple[int, ...], random: Random
+) -> tuple[tuple[Run, ...], tuple[int, ...]]:
+    """The runs with one that waits for room, once for all the fire times that found none; and the run times given up for it.
+
+    It is run for the last of them, as with `coalesce`. One that waits already moves on to the new time.
+    """
+    *skipped, due = run_times
+    for place, run in enumerate(runs):
+        if run.kind == "queued" and run.state == "waiting" and run.incarnation is None:
+            later = replace(run, fire_times=(fire_time,), due=due)
+            return (*runs[:place], later, *runs[place + 1 :]), (*run.fire_times, *skipped)
+    queued = Run(random.getrandbits(63), "queued", (fire_time,), due, "waiting", blocked=True)
+    return (*runs, queued), tuple(skipped)
 
 
 def _kept_times(

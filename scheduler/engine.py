@@ -19,8 +19,10 @@ from ..jobstores.restored import RETRY_QUARANTINED
 from ..triggers.instants import from_micros
 from .clockwatch import Verdict
 from .outages import Outages
-from .port import Port, Ticket
+from .port import Port
+from .recent import RecentRuns
 from .reports import Reports
+from .ticket import Ticket
 from .window import ClaimWindow
 
 if TYPE_CHECKING:
@@ -55,6 +57,7 @@ class Engine:
         self.clock = clock
         self.logger = logger
         self.reports = Reports(logger, scheduler)
+        self.recent = RecentRuns(clock)
         self.random = Random() if random is None else random
         self.owner = Owner(self.random)
         self.lease = lease
@@ -265,7 +268,7 @@ class Engine:
         claims = iter(result.claims)
         try:
             for _, job, times in result.skipped:
-                self.reports.skipped(port.alias, job, self.run_times(job, times))
+                self._skipped(port, job, self.run_times(job, times))
             for claim in claims:
                 self._submit(port, claim)
         except BaseException:
@@ -308,8 +311,8 @@ class Engine:
                 port.returned(ticket.key)
                 return
             # The record had room, the executor has not: a run that another scheduler has recovered still goes on here.
-            self.reports.skipped(port.alias, job, times)
-            self._withdraw(ticket)
+            self._skipped(port, job, times)
+            self._withdraw(ticket, "its executor has no room for it")
         except BaseException as exc:
             if ends_program(exc) and ticket.done:
                 raise  # the job's own, which has run
@@ -321,12 +324,18 @@ class Engine:
                     raise
                 return
             self.reports.submit_failed(port.alias, job, times, exc)
-            self._withdraw(ticket)
+            self._withdraw(ticket, f"its executor refused it: {described(exc)}")
 
-    def _withdraw(self, ticket: Ticket) -> None:
+    def _skipped(self, port: Port, job: Job, times: Sequence[datetime]) -> None:
+        self.recent.note(
+            port.alias, job.id, None, "skipped", -1, f"{job.max_instances} of the job were running"
+        )
+        self.reports.skipped(port.alias, job, times)
+
+    def _withdraw(self, ticket: Ticket, why: str) -> None:
         """A run that does not take place: its open run goes."""
         self._window_of(ticket, -1)
-        ticket.ended(None)
+        ticket.withdrawn(why)
 
     @staticmethod
     def _window_of(ticket: Ticket, runs: int) -> None:
@@ -381,6 +390,7 @@ class Engine:
             if entry.run.state == "waiting":
                 self.reports.run_again(entry.record.id, entry.run)
                 continue
+            self.recent.note(port.alias, entry.record.id, entry.run, "lost", -1, "its scheduler is gone")
             self.reports.lost(port.alias, entry.record.id, entry.run)
             if entry.parked:
                 self.reports.parked(port.alias, entry.record.id, entry.record.reason or "")

@@ -25,3 +25,13 @@ class ForkedSchedulerError(RuntimeError):
             "This scheduler was started by the parent process; its threads did not come along with the fork, and its connections are not "
             "this process's. Call start() to run one here, too, or use it in the parent only"
         )
+
+
+class TooManyRunsError(RuntimeError):
+    """As many runs that were asked for wait already as a job may have."""
+
+    def __init__(self, job_id: str, limit: int) -> None:
+        super().__init__(
+            f"{limit} runs of job {job_id!r} that were asked for wait already: for room (its max_instances), or for a scheduler that has its executor"
+        )
+        self.job_id = job_id

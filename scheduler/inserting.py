@@ -12,7 +12,7 @@ from ..events import Clock
 from ..jobstores import edits
 from ..jobstores.errors import ConflictingIdError, JobLookupError, JobRestoreError
 from ..jobstores.job import Job
-from ..jobstores.record import ParkedReason, Plan, Record, Transition
+from ..jobstores.record import ParkedReason, Plan, Record, Transition, is_over
 from ..triggers import BaseTrigger
 from ..triggers.instants import from_micros
 from .planning import Undefined, added, undefined
@@ -199,7 +199,7 @@ class InsertingMethods:
 
     def _exists(self, port: Port, job_id: str) -> bool:
         record = port.store.peek(job_id)
-        return record is not None and record.state != "ended"
+        return record is not None and not is_over(record)
 
     def _stored_trigger(self, port: Port, job_id: str) -> BaseTrigger | None:
         """The trigger of the job that is there; None if there is none, or if this process cannot make it."""
@@ -207,7 +207,7 @@ class InsertingMethods:
             found = port.store.read(job_id)
         except JobRestoreError:
             return None
-        return None if found is None or found[0].state == "ended" else found[1].trigger
+        return None if found is None or is_over(found[0]) else found[1].trigger
 
     def _added(self, engine: Engine, port: Port, executor: str, at: int | None, looks: Looks) -> None:
         """Note what the loop is to look at."""
@@ -226,7 +226,7 @@ class InsertingMethods:
                 # This process cannot make the old job, and need not: a new deployment replaces what an old one stored.
                 record = store.peek(new.job.id)
                 found = None if record is None else (record, new.job)
-            if found is None or found[0].state == "ended":
+            if found is None or is_over(found[0]):
                 raise JobLookupError(new.job.id)
             change = self._replacement(engine, port, new, given, *found)
             _, after = store.write(new.job.id, change)

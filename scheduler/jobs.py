@@ -10,7 +10,7 @@ from ..events import EVENT_ALL_JOBS_REMOVED, EVENT_JOB_MODIFIED, EVENT_JOB_REMOV
 from ..jobstores import edits
 from ..jobstores.errors import JobLookupError, StaleJobError
 from ..jobstores.job import MODIFIABLE, Job
-from ..jobstores.record import Plan, Record, Transition, Written
+from ..jobstores.record import Plan, Record, Transition, Written, is_over
 from ..triggers import BaseTrigger
 from ..triggers.base import InstantTrigger
 from ..triggers.instants import from_micros
@@ -237,7 +237,7 @@ class JobMethods(AddingMethods):
         if after is Written.DELETED:
             engine.reports.removed(port.alias, job_id)
             return None
-        if isinstance(after, Record) and after.state == "ended":
+        if isinstance(after, Record) and is_over(after):
             return None  # it goes when the run that is open ends
         return self._edited(engine, port, after, job)
 
@@ -265,7 +265,7 @@ class JobMethods(AddingMethods):
         """
         for _ in range(EDIT_TRIES):
             found = port.store.read(job_id)
-            if found is None or found[0].state == "ended" or incarnation not in (None, found[0].incarnation):
+            if found is None or is_over(found[0]) or incarnation not in (None, found[0].incarnation):
                 raise JobLookupError(job_id)
             edit = prepare(*found)
             if edit is None:
@@ -389,7 +389,7 @@ class JobMethods(AddingMethods):
             return engine, port
         for port in self._ports_of(None):
             record = port.store.peek(job_id)
-            if record is not None and record.state != "ended":
+            if record is not None and not is_over(record):
                 return engine, port
         raise JobLookupError(job_id)
 

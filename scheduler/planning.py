@@ -8,7 +8,7 @@ from __future__ import annotations
 from random import Random
 from typing import Final
 
-from ..jobstores.record import Plan, Record
+from ..jobstores.record import SCHEDULE_OVER, Plan, Record
 from ..triggers import BaseTrigger
 from .decision import dispatch_time, following_time
 
@@ -66,10 +66,13 @@ def rescheduled(record: Record, trigger: BaseTrigger, now: int, random: Random) 
 
 
 def paused(record: Record) -> Plan | None:
-    """Paused, keeping the fire time. None: nothing changes (a parked job is not running anyway, and stays parked)."""
+    """Paused, keeping the fire time. None: nothing changes (a parked job is not running anyway, and stays parked).
+
+    A job whose schedule is over, and which is there for a retry, say, is held with that, and has nothing beside it to resume.
+    """
     if record.state in ("paused", "parked"):
         return None
-    return Plan(None, record.fire_time, "paused")
+    return Plan(None, record.fire_time, "paused", SCHEDULE_OVER if record.state == "ended" else None)
 
 
 def with_other_trigger(record: Record, trigger: BaseTrigger, now: int, pause: bool) -> Plan | None:
@@ -85,11 +88,13 @@ def with_other_trigger(record: Record, trigger: BaseTrigger, now: int, pause: bo
 def resumed(record: Record, trigger: BaseTrigger, now: int, random: Random) -> Plan | None:
     """The first fire time that is not before the later of now and the kept one, so that nothing runs twice. None: nothing changes.
 
-    A one-off keeps its time, past or not. A parked job needs a fire time strictly later than the one that failed or was lost, and stays
+    A one-off keeps its time, past or not, unless that run is over. A parked job needs a fire time strictly later than the one that failed or was lost, and stays
     parked without. A paused job that has no further fire time ends.
     """
-    if record.state == "active":
+    if record.state in ("active", "ended"):
         return None
+    if record.reason == SCHEDULE_OVER:
+        return Plan(None, None, "ended")
     kept, one_off = record.fire_time, getattr(trigger, "one_off", False)
     if record.state == "parked":
         # A one-off's time may still be ahead, or have passed since, when another run of it (run-now) was what failed.

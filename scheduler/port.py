@@ -1,4 +1,4 @@
-"""`Port`: a job store as the engine sees it, with the runs it was given from there, and `Ticket`: one of those runs."""
+"""`Port`: a job store as the engine sees it, with the runs it was given from there (`Ticket`)."""
 
 from __future__ import annotations
 
@@ -12,12 +12,10 @@ from ..jobstores.base import BaseJobStore
 from ..jobstores.errors import JobRestoreError
 from ..jobstores.job import Job
 from ..jobstores.record import (
-    Claim,
     ClaimResult,
     Decision,
     Due,
     FinishResult,
-    Outcome,
     Record,
     RecoveredRun,
     RunKey,
@@ -27,12 +25,12 @@ from ..triggers import calls_user_code
 from .access import StoreAccess
 from .clockwatch import ClockWatch
 from .decision import decide, due_times
+from .ticket import NEVER, Ticket
 
 if TYPE_CHECKING:
     from .engine import Engine
     from .look import Look
     from .outages import Attempted
-    from .window import ClaimWindow
 
 T = TypeVar("T")
 
@@ -45,9 +43,6 @@ MANY: Final = 20
 BATCH: Final = 1_000
 """So many outcomes or leases at most go into one write."""
 
-NEVER: Final = 1 << 62
-"""µs: later than any time that is asked for."""
-
 CHECK_EXECUTORS_EVERY: Final = 10_000_000
 """µs between two searches for due jobs whose executor nobody has here: nearly every look is one question to the store, therefore."""
 
@@ -59,66 +54,6 @@ RECOVER_ALONE: Final = 7_000_000
 
 NOBODY: Final = RunKey("", 0, 0, "")
 """No run at all: to give it back asks of a store what each write asks, and changes nothing."""
-
-
-class Ticket:
-    """One claimed run, from its claim until its end is written: what the executor tells the engine of it.
-
-    Called by workers: each attribute is written by one thread at a time, in the order claim, start, end.
-    """
-
-    __slots__ = (
-        "again_at",
-        "claimed_at",
-        "deadline",
-        "done",
-        "incarnation",
-        "job_id",
-        "owner",
-        "port",
-        "run",
-        "window",
-    )
-
-    def __init__(self, port: Port, claim: Claim, window: ClaimWindow | None) -> None:
-        record, run = claim.record, claim.run
-        self.port = port
-        self.job_id = record.id
-        self.incarnation = record.incarnation if run.incarnation is None else run.incarnation
-        self.run = run.run
-        self.owner = run.owner or ""
-        self.claimed_at = run.claimed_at or 0
-        # Monotonic seconds until which the lease surely holds: counted from before the claim was written, and moved only once
-        # an extension is confirmed, so that this process never believes in a lease longer than the store does.
-        self.deadline = port.granted_until if port.shared else None
-        self.window = window
-        self.done = False
-        self.again_at = NEVER if record.next_run_time is None else record.next_run_time
-        """µs UTC: when the end of this run may make room for another run of its job, as far as the claim knew."""
-        if any(other.state == "waiting" for other in record.runs):
-            self.again_at = 0
-
-    @property
-    def key(self) -> RunKey:
-        """What identifies the run in its store."""
-        return RunKey(self.job_id, self.incarnation, self.run, self.owner)
-
-    def may_start(self) -> bool:
-        """Whether the run is still this scheduler's, asked right before it starts; see `executors.run.Ticket`.
-
-        A lease that has lapsed is extended first: if another scheduler has recovered the run meanwhile, that says so, and it is
-        not started. (A freeze between this check and the call cannot be excluded.)
-        """
-        if self.window is not None and self.window.start() and self.port.more:
-            self.port.engine.look_again(self.port)
-        if self.deadline is None or self.port.engine.clock.monotonic() < self.deadline:
-            return True
-        return self.port.renew(self)
-
-    def ended(self, error: BaseException | None) -> None:
-        """The run has ended: its record is to be written."""
-        self.done = True
-        self.port.finished(self)
 
 
 @dataclass(slots=True)
@@ -195,9 +130,7 @@ class Port(StoreAccess):
 
     def _write_ends(self, tickets: list[Ticket], result: FinishResult) -> None:
         try:
-            written = self.store.finish_runs(
-                [Outcome(t.job_id, t.incarnation, t.run, t.owner) for t in tickets]
-            )
+            written = self.store.finish_runs([ticket.outcome for ticket in tickets])
         except BaseException:
             self._ended.extendleft(reversed(tickets))
             raise

@@ -328,7 +328,9 @@ def test_waiting_runs_by_state_and_kind(state: str, kind: RunKind) -> None:
             "each claim draws a new id, so that nothing late can touch another's run"
         )
         assert (run.state, run.blocked, run.recovery, run.max_recoveries) == ("claimed", False, "rerun", 9)
-        kept = replace(waiting, run=run.run, state="claimed", recovery="rerun", max_recoveries=9)
+        kept = replace(
+            waiting, run=run.run, root=waiting.run, state="claimed", recovery="rerun", max_recoveries=9
+        )
         assert run == kept
     schedule = (found.next_run_time, found.fire_time, found.state, found.reason, found.skipped)
     assert schedule == (record.next_run_time, record.fire_time, state, "why", ())

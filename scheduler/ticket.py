@@ -1,0 +1,187 @@
+"""`Ticket`: one claimed run, from its claim until its end is written: what an executor tells the engine of it, and what follows."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from ..executors.errors import JobTimeoutError, error_classes
+from ..jobstores.errors import described
+from ..jobstores.record import Claim, Outcome, ParkedReason, Run, RunKey
+from ..triggers.instants import from_micros
+
+if TYPE_CHECKING:
+    from .port import Port
+    from .window import ClaimWindow
+
+LONGEST_REASON: Final = 500
+"""So many characters of an exception's text are kept in a record."""
+
+NEVER: Final = 1 << 62
+"""µs: later than any time that is asked for."""
+
+
+class Ticket:
+    """One claimed run; see `executors.submission.Ticket`.
+
+    Called by workers, and by who watches time limits: each attribute is written by one thread at a time, in the order claim, start,
+    failures, end.
+    """
+
+    __slots__ = (
+        "_failed_places",
+        "_outcome",
+        "_parked",
+        "_retry_at",
+        "_told",
+        "again_at",
+        "claimed_at",
+        "deadline",
+        "done",
+        "incarnation",
+        "job",
+        "job_id",
+        "open_run",
+        "owner",
+        "port",
+        "run",
+        "window",
+    )
+
+    def __init__(self, port: Port, claim: Claim, window: ClaimWindow | None) -> None:
+        record, run = claim.record, claim.run
+        self.port = port
+        self.job = claim.job
+        self.job_id = record.id
+        self.incarnation = record.incarnation if run.incarnation is None else run.incarnation
+        self.open_run = run
+        self.run = run.run
+        self.owner = run.owner or ""
+        self.claimed_at = run.claimed_at or 0
+        # Monotonic seconds until which the lease surely holds: counted from before the claim was written, and moved only once
+        # an extension is confirmed, so that this process never believes in a lease longer than the store does.
+        self.deadline = port.granted_until if port.shared else None
+        self.window = window
+        self.done = False
+        self.again_at = NEVER if record.next_run_time is None else record.next_run_time
+        """µs UTC: when the end of this run may make room for another run of its job, as far as the claim knew."""
+        if len(record.runs) > 1 and any(other.state == "waiting" for other in record.runs):
+            self.again_at = 0
+        self._told = False
+        self._failed_places: list[int] | None = None
+        self._parked: str | None = None
+        self._outcome: Outcome | None = None
+
+    @property
+    def key(self) -> RunKey:
+        """What identifies the run in its store."""
+        return RunKey(self.job_id, self.incarnation, self.run, self.owner)
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt of the run this is, from 1 on."""
+        return self.open_run.attempt
+
+    @property
+    def run_id(self) -> int:
+        """What identifies the run through all its attempts."""
+        return self.open_run.run_id
+
+    def may_start(self) -> bool:
+        """Whether the run is still this scheduler's, asked right before it starts.
+
+        A lease that has lapsed is extended first: if another scheduler has recovered the run meanwhile, that says so, and it is
+        not started. (A freeze between this check and the call cannot be excluded.)
+        """
+        if self.window is not None and self.window.start() and self.port.more:
+            self.port.engine.look_again(self.port)
+        if self.deadline is None or self.port.engine.clock.monotonic() < self.deadline:
+            return True
+        return self.port.renew(self)
+
+    def failed(self, place: int, error: BaseException) -> datetime | None:
+        """The run time at `place` has failed: when the next attempt follows, at the earliest; None: this was the last one.
+
+        With several run times, those that failed are tried again together, counted from the first failure.
+        """
+        engine, job, run = self.port.engine, self.job, self.open_run
+        self._note("timed out" if isinstance(error, JobTimeoutError) else "failed", place, described(error))
+        policy = job._policy
+        if run.incarnation is None and policy.retries_after(run.retried, error_classes(error)):
+            if self._failed_places is None:
+                self._failed_places = []
+                self._retry_at = engine.clock.micros() + policy.delay(run.retried, engine.random)
+            self._failed_places.append(place)
+            next_time = from_micros(self._retry_at, job.timezone)
+            engine.logger.warning(
+                'Attempt %d of a run of job "%s" failed: %s. The next attempt follows at %s (retry %d of %d)',
+                run.attempt,
+                job.name,
+                described(error),
+                next_time,
+                run.retried + 1,
+                policy.max_retries,
+            )
+            return next_time
+        if policy.leaves_behind(0):
+            why = "" if run.retried >= policy.max_retries else ", which is none of its retry_on"
+            engine.logger.error(
+                'Attempt %d of a run of job "%s" failed, and was the last one: %s%s',
+                run.attempt,
+                job.name,
+                described(error),
+                why,
+            )
+        if policy.keep_failed:
+            self._parked = (
+                f"{ParkedReason.FAILED}: {described(error)[:LONGEST_REASON]} (attempt {run.attempt})"
+            )
+        return None
+
+    def missed(self, place: int, late: timedelta) -> None:
+        """The run time at `place` was not run: it would have begun too late."""
+        self._note("missed", place, f"it would have begun {late} late")
+
+    def ended(self, error: BaseException | None) -> None:
+        """The run has ended: its record is to be written."""
+        if not self._told:
+            self._note("executed", -1, "")
+        self.done = True
+        self.port.finished(self)
+
+    def withdrawn(self, why: str) -> None:
+        """The run does not take place: its open run goes."""
+        self._note("not started", -1, why)
+        self.done = True
+        self.port.finished(self)
+
+    @property
+    def outcome(self) -> Outcome:
+        """What is to be written of the run, once it has ended; the same whenever it is asked for."""
+        outcome = self._outcome
+        if outcome is None:
+            retry = None if self._failed_places is None else self._next_attempt(self._failed_places)
+            parked = None if retry is not None else self._parked
+            outcome = Outcome(self.job_id, self.incarnation, self.run, self.owner, retry, parked)
+            self._outcome = outcome
+        return outcome
+
+    def _next_attempt(self, places: list[int]) -> Run:
+        run = self.open_run
+        return Run(
+            self.port.engine.random.getrandbits(63),
+            "retry",
+            tuple(run.fire_times[place] for place in places),
+            self._retry_at,
+            "waiting",
+            run.attempt + 1,
+            run.recovered,
+            recovery=run.recovery,
+            max_recoveries=run.max_recoveries,
+            retried=run.retried + 1,
+            root=run.run_id,
+        )
+
+    def _note(self, what: str, place: int, details: str) -> None:
+        self._told = True
+        self.port.engine.recent.note(self.port.alias, self.job_id, self.open_run, what, place, details)
