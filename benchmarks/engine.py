@@ -107,14 +107,18 @@ def measure(library: str, case: str, size: int) -> dict[str, float]:
     return measure_by(str(CASES_FILE), library, SAME_AS.get(case, case), str(size))
 
 
-def measure_by(*arguments: str) -> dict[str, float]:
-    """What Python prints last with these arguments, a JSON object. Raises RuntimeError with what it wrote, if it failed."""
+def measure_by(*arguments: str, checkout: Path | None = None) -> dict[str, float]:
+    """What Python prints last with these arguments, a JSON object. Raises RuntimeError with what it wrote, if it failed.
+
+    With `checkout`, that one's benchmarks and that one's library, whatever is installed.
+    """
     command = [sys.executable, *arguments]
     # Byte code is kept, as in any installation: else the import of an editable checkout would be its compilation.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env=environment, cwd=CASES_FILE.parents[1]
-    )
+    root = CASES_FILE.parents[1] if checkout is None else checkout
+    if checkout is not None:
+        environment["PYTHONPATH"] = str(checkout / "tests" / "checkout")
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=root)
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(arguments)} failed:\n{done.stderr}")
     result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])

@@ -15,7 +15,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -31,6 +31,11 @@ DRIVERS = {"postgresql": "psycopg", "mariadb": "pymysql", "redis": "redis", "sql
 
 Values = list[dict[str, float]]
 failures: list[str] = []
+
+EARLIER = "earlier"
+NOW = "now"
+checkouts: dict[str, Path] = {}
+"""With --against: where the two versions of this library are that are compared."""
 
 
 @dataclass(frozen=True)
@@ -48,16 +53,18 @@ class Case:
 
 def measure(library: str, case: str, backend: Backend, size: int, *numbers: int) -> dict[str, float] | None:
     """One measurement; None if it failed, which is printed."""
+    checkout = checkouts.get(library)
     try:
         return measure_by(
             "-m",
             "benchmarks.stores_cases",
-            library,
+            OURS if checkout else library,
             case,
             backend.kind,
             backend.url,
             str(size),
             *map(str, numbers),
+            checkout=checkout,
         )
     except RuntimeError as failure:
         message = str(failure).strip()
@@ -111,6 +118,17 @@ def burst(case: Case, backend: Backend, size: int, rounds: int) -> None:
 
     alternating(rounds, ours_and_driver, lambda: note(theirs, one(THEIRS)))
     compare(case, backend, size, (RUNS,), ours, theirs, driver)
+
+
+def against_earlier(case: Case, backend: Backend, size: int, rounds: int) -> None:
+    """All due at once: this checkout of the library, and an earlier one in the place of theirs."""
+    now, earlier = Values(), Values()
+
+    def one(library: str) -> dict[str, float] | None:
+        return filled(library, case.name, "fill-due" if case.name == "restored" else "", backend, size)
+
+    alternating(rounds, lambda: note(now, one(NOW)), lambda: note(earlier, one(EARLIER)))
+    compare(replace(case, ratios={}), backend, size, (RUNS,), now, earlier)
 
 
 def several(case: Case, backend: Backend, size: int, rounds: int) -> None:
@@ -321,7 +339,17 @@ def main() -> None:
     parser.add_argument(
         "--quick", action="store_true", help="small sizes and one round: to see that it works"
     )
+    parser.add_argument(
+        "--against",
+        type=Path,
+        metavar="CHECKOUT",
+        help="compare the bursts with those of another checkout of this library, not with APScheduler",
+    )
     options = parser.parse_args()
+    if options.against is not None:
+        if not (options.against / "benchmarks" / "stores_cases.py").exists():
+            parser.error(f"--against: {options.against} is no checkout of this library")
+        checkouts.update({NOW: Path(__file__).parents[1], EARLIER: options.against.resolve()})
     only, kinds = options.only.split(","), options.stores.split(",")
     for given, known in ((only, names), (kinds, [*STORES])):
         if unknown := [name for name in given if name not in known]:
@@ -338,15 +366,16 @@ def main() -> None:
             if backend.kind in SETTINGS:
                 print(f"{backend.kind}: {backend.server_version()}; {SETTINGS[backend.kind]}")
         print(
-            "\n| case | store (size) | metric | ours | theirs, or ours at 1 process or 1/100 of the size | ratio | to reach | bare driver |"
+            "\n| case | store (size) | metric | ours | theirs, or ours at 1 process or 1/100 of the size, or an earlier checkout | ratio | to reach | bare driver |"
         )
         print("|---|---|---|---|---|---|---|---|", flush=True)
         for case in CASES:
             for backend in found:
-                if case.name in only and backend.kind in case.stores:
+                if case.name in only and backend.kind in case.stores and (case.run is burst or not checkouts):
                     # Memory is so fast that a few thousand would be over before the threads have warmed up.
                     factor = 4 if backend.kind == "memory" and case.run is burst else 1
-                    case.run(case, backend, factor * (case.quick if options.quick else case.size), rounds)
+                    run = against_earlier if checkouts else case.run
+                    run(case, backend, factor * (case.quick if options.quick else case.size), rounds)
     print(f"\nload {os.getloadavg()[0]:.2f} after")
     for failure in failures:
         print(f"failed: {failure}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
-from threading import Lock
 from typing import Final, TypeAlias
 
 from ..events import Clock
@@ -15,7 +14,7 @@ KEPT_RUNS: Final = 5
 """So many of each job."""
 
 KEPT_JOBS: Final = 10_000
-"""Of so many jobs; the one that was heard of first goes first."""
+"""Of so many jobs at least, and of twice as many at most."""
 
 _Entry: TypeAlias = tuple[int, "Run | None", str, int, str]
 
@@ -36,32 +35,38 @@ class RecentRun:
 
 
 class RecentRuns:
-    """A short memory, for `explain_job`. Thread-safe."""
+    """A short memory, for `explain_job`. Thread-safe.
+
+    Two dicts: what is noted goes into the young one, and when that is full it becomes the old one, and the old one is forgotten. So no
+    entry is ever searched for to be thrown away.
+    """
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._lock = Lock()
-        self._entries: dict[tuple[str, str], tuple[_Entry, ...]] = {}
+        self._micros = clock.micros
+        self._young: dict[tuple[str, str], tuple[_Entry, ...]] = {}
+        self._old: dict[tuple[str, str], tuple[_Entry, ...]] = {}
 
     def note(self, jobstore: str, job_id: str, run: Run | None, what: str, place: int, details: str) -> None:
         """A run of a job ended here. `place` is that of the run time in question; -1: the last one.
 
-        Called for every single run: what is shown of an entry is made when somebody asks. Two workers that end runs of one job at the same
-        moment may leave one of the two out, which is not worth a lock.
+        Called for every single run: what is shown of an entry is made when somebody asks. Each step on a dict is one under the interpreter
+        lock; two workers that note runs of one job at the same moment may leave one of the two out, and two that find the young dict full may
+        forget the old one twice: not worth a lock.
         """
-        entry = (self._clock.micros(), run, what, place, details)
+        entry = (self._micros(), run, what, place, details)
         key = (jobstore, job_id)
-        known = self._entries.get(key)
-        if known is not None:
-            self._entries[key] = (entry, *known[: KEPT_RUNS - 1])
-            return
-        with self._lock:  # only here does the dict grow, and shrink
-            if len(self._entries) >= KEPT_JOBS:
-                del self._entries[next(iter(self._entries))]
-            self._entries[key] = (entry,)
+        young = self._young
+        known = young.get(key)
+        if known is None:
+            known = self._old.get(key)
+        if len(young) >= KEPT_JOBS:
+            self._old, self._young = young, {}
+            young = self._young
+        young[key] = (entry,) if known is None else (entry, *known[: KEPT_RUNS - 1])
 
     def of(self, jobstore: str, job_id: str, zone: tzinfo) -> tuple[RecentRun, ...]:
         """The last runs of a job, the latest first."""
+        key = (jobstore, job_id)
         return tuple(
             RecentRun(
                 from_micros(at, zone),
@@ -71,5 +76,5 @@ class RecentRuns:
                 1 if run is None else run.attempt,
                 None if run is None else run.run_id,
             )
-            for at, run, what, place, details in self._entries.get((jobstore, job_id), ())
+            for at, run, what, place, details in self._young.get(key) or self._old.get(key) or ()
         )
