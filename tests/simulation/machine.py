@@ -239,7 +239,7 @@ class SimulatedExecutor(DirectExecutor):
                 start = world.started(boot, submission.job, ticket, to_micros(run_time), checked_at)
                 boot.sleep(world.duration(submission.job.id))
                 start.ended = True
-                submission.executed(run_time, None)
+                submission.executed(None)
             else:
                 world.missed(boot, submission.job, ticket, to_micros(run_time))
         self._end(submission)
