@@ -20,7 +20,6 @@ from ..triggers.instants import from_micros
 from .clockwatch import Verdict
 from .outages import Outages
 from .port import Port
-from .recent import RecentRuns
 from .reports import Reports
 from .ticket import Ticket
 from .window import ClaimWindow
@@ -57,7 +56,6 @@ class Engine:
         self.clock = clock
         self.logger = logger
         self.reports = Reports(logger, scheduler)
-        self.recent = RecentRuns(clock)
         self.random = Random() if random is None else random
         self.owner = Owner(self.random)
         self.lease = lease
@@ -327,9 +325,7 @@ class Engine:
             self._withdraw(ticket, f"its executor refused it: {described(exc)}")
 
     def _skipped(self, port: Port, job: Job, times: Sequence[datetime]) -> None:
-        self.recent.note(
-            port.alias, job.id, None, "skipped", -1, f"{job.max_instances} of the job were running"
-        )
+        port.recent.note(job.id, None, "skipped", f"{job.max_instances} of the job were running")
         self.reports.skipped(port.alias, job, times)
 
     def _withdraw(self, ticket: Ticket, why: str) -> None:
@@ -390,7 +386,7 @@ class Engine:
             if entry.run.state == "waiting":
                 self.reports.run_again(entry.record.id, entry.run)
                 continue
-            self.recent.note(port.alias, entry.record.id, entry.run, "lost", -1, "its scheduler is gone")
+            port.recent.note(entry.record.id, entry.run, "lost", "its scheduler is gone")
             self.reports.lost(port.alias, entry.record.id, entry.run)
             if entry.parked:
                 self.reports.parked(port.alias, entry.record.id, entry.record.reason or "")

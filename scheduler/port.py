@@ -25,6 +25,7 @@ from ..triggers import calls_user_code
 from .access import StoreAccess
 from .clockwatch import ClockWatch
 from .decision import decide, due_times
+from .recent import RecentRuns
 from .ticket import NEVER, Ticket
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ class Port(StoreAccess):
         # Deques and dicts: one step under the interpreter lock for each append, pop and assignment, so that the workers that
         # put something in and whoever takes it out need no lock of ours.
         self.tickets: dict[int, Ticket] = {}
+        self.recent = RecentRuns(engine.clock)
         self._ended: deque[Ticket] = deque()
         self._settle_at: int | None = None
         self._hurry = False
@@ -130,7 +132,7 @@ class Port(StoreAccess):
 
     def _write_ends(self, tickets: list[Ticket], result: FinishResult) -> None:
         try:
-            written = self.store.finish_runs([ticket.outcome for ticket in tickets])
+            written = self.store.finish_runs([ticket.outcome() for ticket in tickets])
         except BaseException:
             self._ended.extendleft(reversed(tickets))
             raise

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
-from typing import Final, TypeAlias
+from struct import Struct
+from typing import Final
 
 from ..events import Clock
 from ..jobstores.record import Run
@@ -15,8 +16,6 @@ KEPT_RUNS: Final = 5
 
 KEPT_JOBS: Final = 10_000
 """Of so many jobs at least, and of twice as many at most."""
-
-_Entry: TypeAlias = tuple[int, "Run | None", str, int, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,46 +34,70 @@ class RecentRun:
 
 
 class RecentRuns:
-    """A short memory, for `explain_job`. Thread-safe.
+    """A short memory of one job store's runs, for `explain_job`. Thread-safe.
 
     Two dicts: what is noted goes into the young one, and when that is full it becomes the old one, and the old one is forgotten. So no
-    entry is ever searched for to be thrown away.
+    entry is ever searched for to be thrown away. The numbers of an entry are packed into bytes: a tuple for each run would have the garbage
+    collector run more often, which costs more than all the rest.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._micros = clock.micros
-        self._young: dict[tuple[str, str], tuple[_Entry, ...]] = {}
-        self._old: dict[tuple[str, str], tuple[_Entry, ...]] = {}
+        self._young: dict[str, bytes] = {}
+        self._old: dict[str, bytes] = {}
+        self._details: dict[str, tuple[tuple[int, str], ...]] = {}
 
-    def note(self, jobstore: str, job_id: str, run: Run | None, what: str, place: int, details: str) -> None:
+    def note(self, job_id: str, run: Run | None, what: str, details: str = "", place: int = -1) -> None:
         """A run of a job ended here. `place` is that of the run time in question; -1: the last one.
 
-        Called for every single run: what is shown of an entry is made when somebody asks. Each step on a dict is one under the interpreter
+        Called for every single run: what is shown of it is made when somebody asks. Each step on a dict is one under the interpreter
         lock; two workers that note runs of one job at the same moment may leave one of the two out, and two that find the young dict full may
         forget the old one twice: not worth a lock.
         """
-        entry = (self._micros(), run, what, place, details)
-        key = (jobstore, job_id)
+        now = self._micros()
+        if run is None:
+            entry = _pack(now, _NO_TIME, 0, 1, _OUTCOMES[what])
+        else:
+            time = run.due if len(run.fire_times) == 1 else run.run_times[place]
+            root = run.root
+            entry = _pack(now, time, run.run if root is None else root, run.attempt, _OUTCOMES[what])
+        if details:
+            self._keep_details(job_id, now, details)
         young = self._young
-        known = young.get(key)
-        if known is None:
-            known = self._old.get(key)
-        if len(young) >= KEPT_JOBS:
+        known = young.get(job_id) or self._old.get(job_id)
+        if known is not None:
+            entry += known[:_REST]
+        elif len(young) >= KEPT_JOBS:
             self._old, self._young = young, {}
             young = self._young
-        young[key] = (entry,) if known is None else (entry, *known[: KEPT_RUNS - 1])
+        young[job_id] = entry
 
-    def of(self, jobstore: str, job_id: str, zone: tzinfo) -> tuple[RecentRun, ...]:
+    def of(self, job_id: str, zone: tzinfo) -> tuple[RecentRun, ...]:
         """The last runs of a job, the latest first."""
-        key = (jobstore, job_id)
+        known = self._young.get(job_id) or self._old.get(job_id) or b""
+        details = dict(self._details.get(job_id, ()))
         return tuple(
             RecentRun(
                 from_micros(at, zone),
-                what,
-                details,
-                None if run is None else from_micros(run.run_times[place], zone),
-                1 if run is None else run.attempt,
-                None if run is None else run.run_id,
+                _NAMES[what],
+                details.get(at, ""),
+                None if time == _NO_TIME else from_micros(time, zone),
+                attempt,
+                run_id or None,
             )
-            for at, run, what, place, details in self._young.get(key) or self._old.get(key) or ()
+            for at, time, run_id, attempt, what in _ENTRY.iter_unpack(known)
         )
+
+    def _keep_details(self, job_id: str, now: int, details: str) -> None:
+        kept = ((now, details), *self._details.pop(job_id, ()))
+        if len(self._details) >= 2 * KEPT_JOBS:
+            self._details.clear()
+        self._details[job_id] = kept[:KEPT_RUNS]
+
+
+_ENTRY: Final = Struct("<qqqqq")
+_pack: Final = _ENTRY.pack
+_NO_TIME: Final = -(1 << 63)
+_REST: Final = _ENTRY.size * (KEPT_RUNS - 1)
+_NAMES: Final = ("executed", "failed", "timed out", "missed", "skipped", "not started", "lost")
+_OUTCOMES: Final = {name: number for number, name in enumerate(_NAMES)}

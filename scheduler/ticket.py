@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -29,11 +30,7 @@ class Ticket:
     """
 
     __slots__ = (
-        "_failed_places",
-        "_outcome",
-        "_parked",
-        "_retry_at",
-        "_told",
+        "_failure",
         "again_at",
         "claimed_at",
         "deadline",
@@ -67,10 +64,7 @@ class Ticket:
         """µs UTC: when the end of this run may make room for another run of its job, as far as the claim knew."""
         if len(record.runs) > 1 and any(other.state == "waiting" for other in record.runs):
             self.again_at = 0
-        self._told = False
-        self._failed_places: list[int] | None = None
-        self._parked: str | None = None
-        self._outcome: Outcome | None = None
+        self._failure: _Failure | None = None
 
     @property
     def key(self) -> RunKey:
@@ -104,75 +98,77 @@ class Ticket:
 
         With several run times, those that failed are tried again together, counted from the first failure.
         """
-        engine, job, run = self.port.engine, self.job, self.open_run
-        self._note("timed out" if isinstance(error, JobTimeoutError) else "failed", place, described(error))
-        policy = job._policy
+        engine, job, run, policy = self.port.engine, self.job, self.open_run, self.job._policy
+        failure = self._failure = self._failure or _Failure()
+        reason = described(error)
+        self.port.recent.note(
+            self.job_id, run, "timed out" if isinstance(error, JobTimeoutError) else "failed", reason, place
+        )
         if run.incarnation is None and policy.retries_after(run.retried, error_classes(error)):
-            if self._failed_places is None:
-                self._failed_places = []
-                self._retry_at = engine.clock.micros() + policy.delay(run.retried, engine.random)
-            self._failed_places.append(place)
-            next_time = from_micros(self._retry_at, job.timezone)
+            if not failure.places:
+                failure.retry_at = engine.clock.micros() + policy.delay(run.retried, engine.random)
+            failure.places.append(place)
+            next_time = from_micros(failure.retry_at, job.timezone)
             engine.logger.warning(
                 'Attempt %d of a run of job "%s" failed: %s. The next attempt follows at %s (retry %d of %d)',
                 run.attempt,
                 job.name,
-                described(error),
+                reason,
                 next_time,
                 run.retried + 1,
                 policy.max_retries,
             )
             return next_time
         if policy.leaves_behind(0):
-            why = "" if run.retried >= policy.max_retries else ", which is none of its retry_on"
             engine.logger.error(
-                'Attempt %d of a run of job "%s" failed, and was the last one: %s%s',
+                'Attempt %d of a run of job "%s" failed, and was the last one%s: %s',
                 run.attempt,
                 job.name,
-                described(error),
-                why,
+                "" if run.retried >= policy.max_retries else " (its exception is none of retry_on)",
+                reason,
             )
         if policy.keep_failed:
-            self._parked = (
-                f"{ParkedReason.FAILED}: {described(error)[:LONGEST_REASON]} (attempt {run.attempt})"
-            )
+            failure.parked = f"{ParkedReason.FAILED}: {reason[:LONGEST_REASON]} (attempt {run.attempt})"
         return None
 
     def missed(self, place: int, late: timedelta) -> None:
         """The run time at `place` was not run: it would have begun too late."""
-        self._note("missed", place, f"it would have begun {late} late")
+        self._failure = self._failure or _Failure()
+        self.port.recent.note(self.job_id, self.open_run, "missed", f"it would have begun {late} late", place)
 
     def ended(self, error: BaseException | None) -> None:
         """The run has ended: its record is to be written."""
-        if not self._told:
-            self._note("executed", -1, "")
+        if self._failure is None:
+            self.port.recent.note(self.job_id, self.open_run, "executed")
         self.done = True
         self.port.finished(self)
 
     def withdrawn(self, why: str) -> None:
         """The run does not take place: its open run goes."""
-        self._note("not started", -1, why)
+        self.port.recent.note(self.job_id, self.open_run, "not started", why)
         self.done = True
         self.port.finished(self)
 
-    @property
     def outcome(self) -> Outcome:
-        """What is to be written of the run, once it has ended; the same whenever it is asked for."""
-        outcome = self._outcome
-        if outcome is None:
-            retry = None if self._failed_places is None else self._next_attempt(self._failed_places)
-            parked = None if retry is not None else self._parked
-            outcome = Outcome(self.job_id, self.incarnation, self.run, self.owner, retry, parked)
-            self._outcome = outcome
-        return outcome
+        """What is to be written of the run, once it has ended.
 
-    def _next_attempt(self, places: list[int]) -> Run:
+        It may be asked for several times, if writing fails. If one of the writes was carried out after all, the others find no such run, so
+        that it does not matter by which number the next attempt goes.
+        """
+        failure = self._failure
+        if failure is None:
+            return Outcome(self.job_id, self.incarnation, self.run, self.owner)
+        retry = self._next_attempt(failure) if failure.places else None
+        parked = failure.parked if retry is None else None
+        return Outcome(self.job_id, self.incarnation, self.run, self.owner, retry, parked)
+
+    def _next_attempt(self, failure: _Failure) -> Run:
         run = self.open_run
         return Run(
             self.port.engine.random.getrandbits(63),
             "retry",
-            tuple(run.fire_times[place] for place in places),
-            self._retry_at,
+            tuple(run.fire_times[place] for place in failure.places),
+            failure.retry_at,
             "waiting",
             run.attempt + 1,
             run.recovered,
@@ -182,6 +178,13 @@ class Ticket:
             root=run.run_id,
         )
 
-    def _note(self, what: str, place: int, details: str) -> None:
-        self._told = True
-        self.port.engine.recent.note(self.port.alias, self.job_id, self.open_run, what, place, details)
+
+@dataclass(slots=True)
+class _Failure:
+    """What is known of a run of which something has failed, or was missed."""
+
+    places: list[int] = field(default_factory=list)
+    """Of the run times that are to be tried again."""
+    retry_at: int = 0
+    parked: str | None = None
+    """Why the job is parked, if that was all."""
