@@ -12,7 +12,7 @@ from ..triggers.instants import from_micros, to_micros
 from .errors import JobLookupError
 from .options import checked_option
 from .policy import DEFAULT, POLICY_OPTIONS, HasPolicy, stored_policy
-from .record import Record, Recovery, Transition, is_over
+from .record import Record, Recovery, Transition
 from .serialization.references import (
     callable_name,
     callable_reference,
@@ -353,12 +353,16 @@ class Job(HasPolicy):
         if self.pending:
             status = "paused" if self._waits_paused() else "pending"
         elif self._record is not None and self._record.state == "ended":
-            status = "no further run" if is_over(self._record) else "no further run but those that are open"
-        elif self.next_run_time is None:
+            waiting = [run.due for run in self._record.runs if run.state == "waiting"]
+            status = f"next attempt at: {self._time_text(min(waiting))}" if waiting else "no further run"
+        elif self._next_run_time is None:
             status = "paused"
         else:
-            status = "next run at: " + self.next_run_time.strftime("%Y-%m-%d %H:%M:%S %Z").rstrip()
+            status = f"next run at: {self._time_text(self._next_run_time)}"
         return f"{self.name} (trigger: {self.trigger}, {status})"
+
+    def _time_text(self, instant: int) -> str:
+        return from_micros(instant, self.timezone).strftime("%Y-%m-%d %H:%M:%S %Z").rstrip()
 
 
 _COPIED: Final = tuple(slot for slot in Job.__slots__ if slot not in ("__weakref__", "id"))
