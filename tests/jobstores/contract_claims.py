@@ -309,18 +309,24 @@ class ClaimContract(StoreFixtures):
         assert again.run.run != 7
         assert finish(store, again).removed == ["a"]
 
-    @pytest.mark.parametrize("one_off", [True, False])
-    def test_an_outcome_may_park_the_job(self, store: BaseJobStore, one_off: bool) -> None:
-        insert(store, new_job("a", 0, once(0) if one_off else every(60)))
+    def test_an_outcome_may_park_a_job_that_has_no_further_run(self, store: BaseJobStore) -> None:
+        insert(store, new_job("a", 0, once(0)))
         (won,) = claim(store).claims
-        done = store.finish_runs([outcome_of(won, parked="given up: enough")])
-        assert (done.parked, done.removed) == ([("a", "given up: enough")], [])
+        done = store.finish_runs([outcome_of(won, parked="failed: enough")])
+        assert (done.parked, done.removed) == ([("a", "failed: enough")], [])
         record, job = store.read("a") or pytest.fail("the job is gone")
-        assert (record.state, record.reason, record.next_run_time) == ("parked", "given up: enough", None)
-        # A resume needs a later time than this: the failed one, or just before the next one that was not run yet.
-        assert (record.fire_time, record.runs) == (NOW if one_off else micros(60) - 1, ())
+        assert (record.state, record.reason, record.next_run_time) == ("parked", "failed: enough", None)
+        assert (record.fire_time, record.runs) == (NOW, ()), "a resume needs a later time than this"
         assert job.next_run_time is None
         assert claim(store, micros(3600)).claims == []
+
+    def test_an_outcome_parks_no_job_that_goes_on(self, store: BaseJobStore) -> None:
+        insert(store, new_job("a", 0, every(60)))
+        (won,) = claim(store).claims
+        done = store.finish_runs([outcome_of(won, parked="failed: enough")])
+        assert (done.parked, done.removed) == ([], [])
+        assert (record_of(store, "a").state, record_of(store, "a").runs) == ("active", ())
+        assert len(claim(store, micros(60)).claims) == 1
 
     # -- giving back -----------------------------------------------------------------------------------------------
 

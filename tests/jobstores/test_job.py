@@ -16,6 +16,7 @@ from mainspring.jobstores.job import MODIFIABLE, Job
 from mainspring.triggers import IntervalTrigger
 
 from tests.jobstores.driving import START, at, every, new_job, once
+from tests.jobstores.options import OTHER_OPTIONS, RIGHT_OPTIONS, WRONG_OPTIONS
 from tests.jobstores.samples import EveryMinute, Mailer, greet, other_work, work
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -116,6 +117,7 @@ def test_kwargs_are_made_when_they_are_asked_for() -> None:
         ("max_recoveries", -1, ValueError, "max_recoveries must be an integer of at least 0, got -1"),
         ("recovery", "retry", ValueError, "recovery must be 'skip'"),
         ("recovery", None, ValueError, "or 'rerun', got None"),
+        *WRONG_OPTIONS,
         ("trigger", "interval", TypeError, "Expected a trigger instance, got str instead"),
         ("trigger", IntervalTrigger, TypeError, "Expected a trigger instance, got ABCMeta instead"),
         (
@@ -172,6 +174,7 @@ def test_a_wrong_value_is_refused_and_nothing_is_changed(
         ("max_instances", 100, 100),
         ("max_recoveries", 0, 0),
         ("recovery", "rerun", "rerun"),
+        *RIGHT_OPTIONS,
         ("args", [1, 2], (1, 2)),
         ("args", (n for n in range(2)), (0, 1)),
         ("args", {1}, (1,)),
@@ -316,6 +319,8 @@ STATE_KEYS = {
         new_job("a", None, once(5), coalesce=False, max_instances=4, misfire_grace_time=2.5, executor="e"),
         new_job("a", 60, IntervalTrigger(hours=1, jitter=3, timezone=BERLIN).bind(START, "a")),
         new_job("a", 60, EveryMinute(), recovery="rerun", max_recoveries=1),
+        new_job("a", 60, **OTHER_OPTIONS),
+        new_job("a", 60, timeout=5),
         new_job("a", 60, func="tests.jobstores.samples:Mailer.check"),
         new_job("a", 60, func=Mailer("me").send, args=["text"]),
     ],

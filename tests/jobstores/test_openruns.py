@@ -1,6 +1,7 @@
 """Open runs as text: they come back as they were, what a later version wrote included, and the usual one is short."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -27,6 +28,9 @@ runs = st.builds(
     max_recoveries=st.integers(0, 4),
     more=st.booleans(),
     incarnation=st.none() | bits,
+    retried=st.integers(0, 2),
+    keeps=st.booleans(),
+    root=st.none() | bits,
     extra=st.dictionaries(st.text().map("x".__add__), st.none() | st.text() | bits).map(
         lambda d: tuple(d.items())
     ),
@@ -41,16 +45,19 @@ def test_they_come_back_as_they_were(open_runs: tuple[Run, ...]) -> None:
 
 
 @pytest.mark.parametrize("due", [5, 6])
-@pytest.mark.parametrize("options", [{}, {"recovery": "rerun", "max_recoveries": 0}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"recovery": "rerun", "max_recoveries": 0},
+        {"keeps": True},
+        {"kind": "now", "recovery": "rerun", "keeps": True, "root": 5},
+        {"kind": "retry", "attempt": 2, "retried": 1, "keeps": True, "root": 5},
+    ],
+)
 def test_the_claimed_run_that_nearly_every_record_has(due: int, options: dict[str, object]) -> None:
-    run = Run(
-        2**63 - 1,
-        "schedule",
-        (5,),
-        due,
-        owner='h"ö/1',
-        lease_until=7,
-        claimed_at=4,
+    run = replace(
+        Run(2**63 - 1, "schedule", (5,), due, owner='h"ö/1', lease_until=7, claimed_at=4),
         **options,  # type: ignore[arg-type]
     )
     text = dump_runs((run,))

@@ -8,6 +8,7 @@ import pytest
 from mainspring.jobstores import edits, transitions
 from mainspring.jobstores.record import (
     MAX_LOST_RUNS,
+    SCHEDULE_OVER,
     Decision,
     Outcome,
     ParkedReason,
@@ -54,6 +55,11 @@ def parked(reason: str, *runs: Run) -> Record:
 
 def paused(*runs: Run) -> Record:
     return new_record(*runs, state="paused", next_run_time=None)
+
+
+def paused_at_the_end(*runs: Run) -> Record:
+    """Paused when it had no further fire time, and runs were open."""
+    return new_record(*runs, state="paused", next_run_time=None, fire_time=None, reason=SCHEDULE_OVER)
 
 
 def claimed(run: int = 7, owner: str | None = ME, **changes: Any) -> Run:
@@ -250,18 +256,23 @@ def test_finish_puts_a_retry_in_the_run_s_place() -> None:
     assert written(paused(claimed()), after, "runs").runs == (replace(retry, blocked=True),)
 
 
-@pytest.mark.parametrize("before", [new_record(claimed()), ended(claimed())], ids=["active", "ended"])
-def test_finish_may_park_the_job(before: Record) -> None:
-    after, _ = transitions.finish(before, outcome(parked="given up: enough"), "after")
+PARKED = "failed: enough"
+
+
+@pytest.mark.parametrize(
+    "before", [ended(claimed()), paused_at_the_end(claimed())], ids=["ended", "ended, and paused"]
+)
+def test_finish_may_park_a_job_that_has_no_further_run(before: Record) -> None:
+    after, _ = transitions.finish(before, outcome(parked=PARKED), "after")
     assert isinstance(after, Record)
-    assert (after.state, after.reason, after.next_run_time, after.runs) == (
-        "parked",
-        "given up: enough",
-        None,
-        (),
-    )
-    # A resume needs a later fire time than this: what may have been run is not run again, what comes is.
-    assert after.fire_time == (NOW if before.fire_time is None else before.fire_time - 1)
+    assert (after.state, after.reason, after.next_run_time, after.runs) == ("parked", PARKED, None, ())
+    assert after.fire_time == NOW, "a resume needs a later fire time than the one that has failed"
+
+
+@pytest.mark.parametrize("before", [new_record(claimed()), paused(claimed())], ids=["active", "paused"])
+def test_finish_does_not_park_a_job_that_goes_on(before: Record) -> None:
+    after, _ = transitions.finish(before, outcome(parked=PARKED), "after")
+    assert written(before, after, "runs").runs == ()
 
 
 def test_finish_of_an_earlier_incarnation_s_run_leaves_the_new_job_alone() -> None:
@@ -449,7 +460,9 @@ def test_add_refuses_an_id_that_is_taken(existing: Record) -> None:
 
 
 def test_add_takes_the_open_runs_of_an_ended_job_along() -> None:
-    existing = ended(claimed(1), lost(2), waiting(3, blocked=True), claimed(4, incarnation=1), forgotten=6)
+    existing = ended(
+        claimed(1), lost(2), waiting(3, blocked=True, incarnation=2), claimed(4, incarnation=1), forgotten=6
+    )
     new = replace(new_record(), incarnation=9, revision=9)
     after = edits.add(existing, new, "after")
     assert isinstance(after, Record)
@@ -457,7 +470,7 @@ def test_add_takes_the_open_runs_of_an_ended_job_along() -> None:
     assert after.runs == (
         claimed(1, incarnation=3),
         lost(2, incarnation=3),
-        waiting(3, state="lost", incarnation=3),  # it was the old job's function: it can only be listed
+        waiting(3, state="lost", incarnation=2),  # it was the old job's function: it can only be listed
         claimed(4, incarnation=1),
     )
     assert after.wake_at == LEASE
@@ -502,7 +515,7 @@ def test_a_lost_run_is_run_again() -> None:
     run = lost(attempt=2, recovered=3, more=True)
     before = new_record(claimed(1), run)
     after = written(before, rerun(before), "runs")
-    again = replace(waiting(42), due=NOW + 9, attempt=3, recovered=3)
+    again = replace(waiting(42), due=NOW + 9, attempt=3, recovered=3, root=7)
     assert after.runs == (claimed(1), again)
     freed = parked(f"{ParkedReason.LOST}: its only run", run)
     assert written(freed, rerun(freed), "runs", "state", "reason").state == "ended"

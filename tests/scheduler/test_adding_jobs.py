@@ -11,11 +11,13 @@ from mainspring.events import (
     EVENT_JOB_EXECUTED,
     EVENT_JOB_REMOVED,
 )
+from mainspring.jobstores.policy import DEFAULT, POLICY_OPTIONS
 from mainspring.scheduler.virtual import VirtualScheduler
 from mainspring.triggers.cron import CronTrigger
 from mainspring.triggers.date import DateTrigger
 from mainspring.triggers.interval import IntervalTrigger
 
+from tests.jobstores.options import OTHER_OPTIONS
 from tests.scheduler.watching import START, Heard, answer, at, nothing, started, virtual
 
 MINUTE = timedelta(minutes=1)
@@ -111,6 +113,7 @@ def test_options_that_are_not_given_come_from_the_defaults() -> None:
         "max_instances": 3,
         "recovery": "rerun",
         "max_recoveries": 5,
+        **OTHER_OPTIONS,
     }
     given = dict(defaults)
     with started(virtual(job_defaults=given)) as scheduler:
@@ -122,8 +125,9 @@ def test_options_that_are_not_given_come_from_the_defaults() -> None:
             "max_instances": 1,
             "recovery": "skip",
             "max_recoveries": 0,
+            **{name: getattr(DEFAULT, name) for name in POLICY_OPTIONS},
         }
-        job = scheduler.add_job(nothing, **others)  # type: ignore[arg-type]
+        job = scheduler.add_job(nothing, **others)
         assert {name: getattr(job, name) for name in others} == others
     assert given == defaults  # the caller's own
 

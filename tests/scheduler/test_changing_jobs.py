@@ -22,6 +22,7 @@ from mainspring.triggers.date import DateTrigger
 from mainspring.triggers.interval import IntervalTrigger
 
 from tests.guards.faults import STORES
+from tests.jobstores.options import OTHER_OPTIONS
 from tests.scheduler.watching import Heard, answer, at, nothing, other, started, virtual
 
 MINUTE = timedelta(minutes=1)
@@ -60,6 +61,7 @@ def test_modify_changes_what_a_job_is(scheduler: VirtualScheduler) -> None:
         "max_instances": 5,
         "recovery": "rerun",
         "max_recoveries": 1,
+        **OTHER_OPTIONS,
     }
     modified = scheduler.modify_job("x", **changes)
     for job in (modified, job_of(scheduler)):

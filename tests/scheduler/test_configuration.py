@@ -18,7 +18,13 @@ from mainspring.jobstores.base import BaseJobStore
 from mainspring.jobstores.memory import MemoryJobStore
 from mainspring.jobstores.sqlalchemy import SQLAlchemyJobStore
 from mainspring.scheduler.background import BackgroundScheduler
-from mainspring.scheduler.configuration import Settings, build_executor, build_jobstore, read_settings
+from mainspring.scheduler.configuration import (
+    JOB_DEFAULTS,
+    Settings,
+    build_executor,
+    build_jobstore,
+    read_settings,
+)
 
 LOGGER = logging.getLogger("a.logger.by.reference")
 
@@ -51,6 +57,15 @@ def test_defaults() -> None:
         "max_instances": 1,
         "recovery": "skip",
         "max_recoveries": 3,
+        "timeout": None,
+        "max_retries": 0,
+        "retry_delay": 10,
+        "backoff": 1,
+        "max_delay": None,
+        "retry_jitter": 0,
+        "retry_on": ("builtins:Exception",),
+        "keep_failed": False,
+        "while_running": "skip",
     }
     assert (made.executors, made.jobstores, made.extra) == ({}, {}, {})
     assert isinstance(made.clock, SystemClock)
@@ -115,14 +130,8 @@ def test_a_flat_configuration_as_an_ini_file_gives_it(prefix: str) -> None:
     assert made.executors["default"]["max_workers"] == "20"
     assert isinstance(build_executor("default", made.executors["default"]), ThreadPoolExecutor)
     assert isinstance(build_executor("inline", made.executors["inline"]), DebugExecutor)
-    wanted = {
-        "coalesce": False,
-        "max_instances": 3,
-        "misfire_grace_time": None,
-        "recovery": "skip",
-        "max_recoveries": 3,
-    }
-    assert dict(made.job_defaults) == wanted
+    wanted = {"coalesce": False, "max_instances": 3, "misfire_grace_time": None}
+    assert dict(made.job_defaults) == {**JOB_DEFAULTS, **wanted}
     assert made.jobstore_retry_interval == 2.5
 
 

@@ -13,7 +13,8 @@ from mainspring.jobstores.sqlalchemy import SQLAlchemyJobStore
 from mainspring.jobstores.transitions import seal
 from mainspring.scheduler.background import BackgroundScheduler
 from mainspring.scheduler.keeper import Keeper
-from mainspring.scheduler.port import RECOVER_EVERY, Port, Ticket
+from mainspring.scheduler.port import RECOVER_EVERY, Port
+from mainspring.scheduler.ticket import Ticket
 from mainspring.triggers.instants import to_micros
 
 from tests.scheduler.watching import START

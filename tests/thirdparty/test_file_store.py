@@ -1,5 +1,6 @@
 """A third party's job store passes those parts of the contract that apply to it, and its faults harm nobody else."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +25,7 @@ from tests.jobstores.driving import (
     once,
     outcome_of,
     record_of,
+    waiting_run,
 )
 from tests.jobstores.samples import vanishing_module
 from tests.thirdparty.failing_store import FailingFileJobStore
@@ -168,17 +170,18 @@ def test_an_edit_that_fails_leaves_the_job_as_it_was(store: FailingFileJobStore)
     assert [won.job.name for won in claim(store, micros(5)).claims] == ["old"]
 
 
-def test_a_job_parked_in_vain_stays_as_it_was(store: FailingFileJobStore) -> None:
-    insert(store, new_job("a", 0, every(60)))
+def test_a_job_is_parked_and_tried_again_although_its_store_fails(store: FailingFileJobStore) -> None:
+    """Of both, the store is told nothing: it keeps no states, and no runs."""
+    insert(store, new_job("a", 0, once(0)))
     (won,) = claim(store).claims
     store.fail("update_job")
-    with pytest.raises(OSError, match="disk on fire"):
-        store.finish_runs([outcome_of(won, parked="given up: enough")])
-    assert record_of(store, "a").state == "active"
+    retry = replace(waiting_run(9, micros(10), "retry"), attempt=2, retried=1)
+    assert store.finish_runs([outcome_of(won, retry=retry)]).wake_at == micros(10)
     store.failing.clear()
-    assert store.finish_runs([outcome_of(won, parked="given up: enough")]).parked == [
-        ("a", "given up: enough")
-    ]
+    (again,) = claim(store, micros(10)).claims
+    store.fail("update_job")
+    assert store.finish_runs([outcome_of(again, parked="failed: enough")]).parked == [("a", "failed: enough")]
+    assert record_of(store, "a").state == "parked"
 
 
 def test_what_cannot_be_restored_is_neither_run_nor_deleted(store: FailingFileJobStore) -> None:
