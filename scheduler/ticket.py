@@ -40,6 +40,7 @@ class Ticket:
         "job_id",
         "open_run",
         "owner",
+        "policy",
         "port",
         "run",
         "window",
@@ -49,6 +50,9 @@ class Ticket:
         record, run = claim.record, claim.run
         self.port = port
         self.job = claim.job
+        self.policy = (
+            claim.job._policy
+        )  # that which it begins with: in a memory store the job follows every edit
         self.job_id = record.id
         self.incarnation = record.incarnation if run.incarnation is None else run.incarnation
         self.open_run = run
@@ -98,7 +102,7 @@ class Ticket:
 
         With several run times, those that failed are tried again together, counted from the first failure.
         """
-        engine, job, run, policy = self.port.engine, self.job, self.open_run, self.job._policy
+        engine, job, run, policy = self.port.engine, self.job, self.open_run, self.policy
         failure = self._failure = self._failure or _Failure()
         reason = described(error)
         self.port.recent.note(

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from mainspring.events import (
     EVENT_ALL_JOBS_REMOVED,
+    EVENT_JOB_ERROR,
     EVENT_JOB_EXECUTED,
     EVENT_JOB_MISSED,
     EVENT_JOB_MODIFIED,
     EVENT_JOB_REMOVED,
+    EVENT_JOB_SUBMITTED,
 )
 from mainspring.jobstores.base import JobLookupError
 from mainspring.jobstores.job import Job
@@ -445,3 +447,14 @@ def test_a_handle_follows_in_memory_and_is_refreshed_elsewhere(scheduler: Virtua
         assert (job.name, job.next_run_time) == ("changed", at(120))
     assert job.refresh() is job
     assert (job.name, job.next_run_time) == ("changed", at(120))
+
+
+def test_an_attempt_is_judged_by_the_options_that_it_began_with(scheduler: VirtualScheduler) -> None:
+    heard: list[bool] = []
+    scheduler.add_listener(lambda event: heard.append(event.is_last_attempt), EVENT_JOB_ERROR)
+    scheduler.add_listener(lambda event: scheduler.modify_job("x", max_retries=1), EVENT_JOB_SUBMITTED)
+    scheduler.add_job("operator:truediv", "interval", minutes=5, args=(1, 0), id="x")
+    scheduler.advance(5 * MINUTE)
+    assert (heard, scheduler.get_runs()) == ([True], [])
+    scheduler.advance(5 * MINUTE)
+    assert heard == [True, False]
