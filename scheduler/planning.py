@@ -8,7 +8,7 @@ from __future__ import annotations
 from random import Random
 from typing import Final
 
-from ..jobstores.record import SCHEDULE_OVER, Plan, Record
+from ..jobstores.record import SCHEDULE_OVER, ParkedReason, Plan, Record
 from ..triggers import BaseTrigger
 from .decision import dispatch_time, following_time
 
@@ -97,8 +97,10 @@ def resumed(record: Record, trigger: BaseTrigger, now: int, random: Random) -> P
         return Plan(None, None, "ended")
     kept, one_off = record.fire_time, getattr(trigger, "one_off", False)
     if record.state == "parked":
-        # A one-off's time may still be ahead, or have passed since, when another run of it (run-now) was what failed.
-        previous = now - 1 if kept is None else kept if one_off else max(now - 1, kept)
+        # A one-off's time may still be ahead, or have passed since, when another run of it (run-now) was what failed. Not where it was parked
+        # because its schedule was over, though that run may have been asked for before the one-off's time.
+        was_over = (record.reason or "").startswith((ParkedReason.LOST, ParkedReason.FAILED))
+        previous = now - 1 if kept is None else kept if one_off and not was_over else max(now - 1, kept)
         following = following_time(trigger, previous, now)
         return None if following is None else Plan(dispatch_time(trigger, following, random), following)
     if kept is not None and (kept >= now or one_off):

@@ -22,11 +22,21 @@ def micros(seconds: float) -> int:
     return to_micros(START + timedelta(seconds=seconds))
 
 
-def record(state: State, fire_time: float | None) -> Record:
+def record(state: State, fire_time: float | None, reason: str = "given up: it") -> Record:
     kept = None if fire_time is None else micros(fire_time)
-    reason = "lost: it" if state == "parked" else None
     return Record(
-        "a", 1, "default", None, kept if state == "active" else None, kept, state, (), 1, "s", None, reason
+        "a",
+        1,
+        "default",
+        None,
+        kept if state == "active" else None,
+        kept,
+        state,
+        (),
+        1,
+        "s",
+        None,
+        reason if state == "parked" else None,
     )
 
 
@@ -80,7 +90,7 @@ RESUMED: dict[str, tuple[State, float | None, BaseTrigger, float, Plan | None]] 
     "parked: strictly later than what failed": ("parked", 60, EVERY, 60, plan(120)),
     "parked, by a clock that is behind": ("parked", 60, EVERY, 0, plan(120)),
     "parked long ago": ("parked", 60, EVERY, 600, plan(600)),
-    "parked, a one-off that was lost": ("parked", 60, ONCE, 90, None),
+    "parked, a one-off that was given up": ("parked", 60, ONCE, 90, None),
     "parked, a one-off whose time is still to come": ("parked", 59.999999, ONCE, 10, plan(60)),
     "parked, a one-off whose time has come since": ("parked", 59.999999, ONCE, 90, plan(60)),
     "parked, and no later fire time": ("parked", 60, UNTIL_90, 61, None),
@@ -92,6 +102,16 @@ RESUMED: dict[str, tuple[State, float | None, BaseTrigger, float, Plan | None]] 
 def test_resumed(row: tuple[State, float | None, BaseTrigger, float, Plan | None]) -> None:
     state, kept, trigger, now, expected = row
     assert planning.resumed(record(state, kept), trigger, micros(now), Random(1)) == expected
+
+
+@pytest.mark.parametrize("reason", ["lost: it", "failed: it"])
+@pytest.mark.parametrize("trigger", [ONCE, UNTIL_90], ids=["one-off", "interval"])
+def test_what_was_parked_when_its_schedule_was_over_has_no_run_left(
+    reason: str, trigger: BaseTrigger
+) -> None:
+    """Whatever failed last: a run that was asked for before the last fire time, and tried again until after that, say."""
+    for fire_time in (10, 60):
+        assert planning.resumed(record("parked", fire_time, reason), trigger, micros(91), Random(1)) is None
 
 
 def test_moved() -> None:
