@@ -1,4 +1,4 @@
-"""How jobs are run: the executor contract, `run_job`, and the executors.
+"""How jobs are run: the executor contract, `run_job`, `current_run`, and the executors.
 
 What an executor raises from `submit_job`, or reports as the error of a run:
 
@@ -15,6 +15,7 @@ Exception
 """
 
 from .base import BaseExecutor, RunnableJob, Ticket, run_coroutine_job, run_job
+from .context import CurrentRun, current_run
 from .debug import DebugExecutor
 from .errors import (
     CoroutineFunctionError,
@@ -29,9 +30,11 @@ from .errors import (
 
 __all__ = [
     "BaseExecutor",
+    "CurrentRun",
     "DebugExecutor",
     "RunnableJob",
     "Ticket",
+    "current_run",
     "run_job",
     "run_coroutine_job",
     "MaxInstancesReachedError",

@@ -61,11 +61,39 @@ class BaseExecutor(ABC):
         self._alias = alias
         self._logger = logging.getLogger(f"mainspring.executors.{alias}")
         wants = getattr(scheduler, "_wants", wants_all)
-        self._where = Surroundings(self._logger, clock_of(scheduler), wants)
+        self._where = Surroundings(self._logger, clock_of(scheduler), wants, self._publish)
 
     def shutdown(self, wait: bool = True) -> None:
-        """Accept nothing more; with `wait`, return when all runs have ended, except those that wait in a shutdown themselves."""
-        self._where = None
+        """Accept nothing more; with `wait`, return when all runs have ended, except those that wait in a shutdown themselves.
+
+        To the runs, `current_run().cancelled` is true from now on.
+        """
+        where, self._where = self._where, None
+        if where is None:
+            return
+        with self._lock:
+            where.cancelled = "shutdown"  # for those that have not begun
+            submissions = list(where.open)
+        for submission in submissions:
+            self._cancel(submission, "shutdown")
+
+    def cancel(self, ticket: Ticket, reason: str) -> bool:
+        """Have the run of `ticket` see in `current_run()` that it is cancelled, and why: a word. Whether it is open here.
+
+        It is not ended: that is for its function to do. In an executor that knows a run only by `_do_submit_job`, and in
+        other processes than those of this library's own pool, the function does not hear of it.
+        """
+        where = self._where
+        if where is None:
+            return False  # then all of them are
+        with self._lock:
+            submissions = [submission for submission in where.open if submission.ticket is ticket]
+        for submission in submissions:
+            self._cancel(submission, reason)
+        return bool(submissions)
+
+    def _cancel(self, submission: Submission, reason: str) -> None:
+        submission.cancel(reason)
 
     def submit_job(
         self, job: RunnableJob, run_times: Sequence[datetime], ticket: Ticket | None = None
@@ -166,7 +194,7 @@ class BaseExecutor(ABC):
             taken = self._slots.get(key, 0)
             if taken < submission.job.max_instances:
                 self._slots[key] = taken + 1
-                submission.where.open += 1
+                submission.where.open.add(submission)
                 submission.held = True
                 return
         raise MaxInstancesReachedError(submission.job)
@@ -176,7 +204,7 @@ class BaseExecutor(ABC):
         with self._lock:
             if submission.held:
                 submission.held = False
-                submission.where.open -= 1
+                submission.where.open.discard(submission)
                 key = submission.key
                 left = self._slots[key] - 1
                 if left:
@@ -216,7 +244,9 @@ class BaseExecutor(ABC):
     ) -> Sequence[JobExecutionEvent]:
         """Tell the ticket what went wrong. The events, those of failures with the time at which the next attempt follows."""
         told = list(events)
-        for place, error, late, event in notes:
+        for place, error, late, event, already in notes:
+            if already:
+                continue
             retry_at = tell_note(ticket, place, error, late, self._logger)
             if retry_at is not None and event is not None:
                 told = [replace(e, retry_at=retry_at) if e is event else e for e in told]

@@ -10,12 +10,15 @@ from types import FrameType
 from typing import Any
 
 from ..events import SystemClock
-from .portable import Message, Request, dumps, pack_error, serve
+from .portable import Message, Request, Served, dumps, pack_error, serve
 
 READY, UNFIT = "ready", "unfit"
 ORPHANED = (
     71  # exit code of a worker whose parent is gone; nobody is left to read it, save in `ps` and audit logs
 )
+
+
+_CLOCK = SystemClock()
 
 
 def main(connection: Connection, initializer: Callable[..., Any] | None, initargs: Sequence[Any]) -> None:
@@ -30,7 +33,7 @@ def main(connection: Connection, initializer: Callable[..., Any] | None, initarg
         os.register_at_fork(after_in_child=_end_on_sigterm)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
-    requests: SimpleQueue[Request | None] = SimpleQueue()
+    requests: SimpleQueue[tuple[Request, Served] | None] = SimpleQueue()
     threading.Thread(
         target=_receive, args=(connection, requests), name="mainspring-pipe", daemon=True
     ).start()
@@ -45,9 +48,10 @@ def main(connection: Connection, initializer: Callable[..., Any] | None, initarg
         tell((UNFIT, pack_error(exc)))
         return
     tell((READY, os.getpid()))
-    clock = SystemClock()
-    while (request := requests.get()) is not None:
-        serve(request, clock, tell)
+    while (entry := requests.get()) is not None:
+        request, served = entry
+        serve(request, _CLOCK, tell, served)
+        del entry, request, served  # an idle process keeps nothing of its last run alive
 
 
 def _leave_it_to_the_parent(number: int, frame: FrameType | None) -> None:
@@ -60,13 +64,23 @@ def _end_on_sigterm() -> None:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def _receive(connection: Connection, requests: "SimpleQueue[Request | None]") -> None:
+def _receive(connection: Connection, requests: "SimpleQueue[tuple[Request, Served] | None]") -> None:
     """Pass on what comes through the pipe; die at once when the parent's end of it closes.
 
-    A run whose owner is gone is lost, or started again by somebody else: it must not go on here as well.
+    A run whose owner is gone is lost, or started again by somebody else: it must not go on here as well. A word that
+    comes is the reason for which the run of the last request is cancelled, if that still goes on.
     """
+    served: Served | None = None
     try:
         while True:
-            requests.put(connection.recv())
+            message = connection.recv()
+            if isinstance(message, Request):
+                served = Served(message, _CLOCK)
+                requests.put((message, served))
+            elif isinstance(message, str):
+                if served is not None:
+                    served.cancel(message)
+            else:
+                requests.put(None)
     except (EOFError, OSError):
         os._exit(ORPHANED)

@@ -3,6 +3,7 @@
 import threading
 
 from .base import DirectExecutor
+from .errors import JobTimeoutError
 from .shutdown import something_ended, wait_until
 from .submission import Submission
 
@@ -34,5 +35,7 @@ class DebugExecutor(DirectExecutor):
                 self._running.remove(me)
             if self._where is None:
                 something_ended()
+        if isinstance(error, JobTimeoutError) and error.__context__ is not None:
+            error = error.__context__  # what ended the function that was over its limit
         if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
             raise error

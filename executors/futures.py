@@ -20,7 +20,9 @@ class FuturesExecutor(WorkerPool):
     taken back. By default it is the pool's own number of workers, if it tells, else 10. Each takes a thread that waits.
 
     In a pool of threads a run is as in ThreadPoolExecutor. Elsewhere function, arguments and result travel as that pool
-    pickles its own, lateness is judged by the system's clock over there, and mainspring must be installed there.
+    pickles its own, lateness is judged by the system's clock over there, and mainspring must be installed there. A run
+    over there that reaches its time limit cannot be ended, and is not heard of: when it returns, its result is dropped,
+    and it has timed out (its function can see that coming: `current_run()`).
     """
 
     def __init__(self, pool: Executor, max_workers: int | None = None) -> None:
@@ -61,7 +63,8 @@ class _Waiter:
         finally:
             del _open_here[key]
         if messages is not None:
-            replay(submission, iter(messages).__next__)
+            told = iter(messages)
+            replay(submission, lambda deadline: next(told))
 
     def close(self) -> None:
         pass

@@ -16,14 +16,14 @@ from multiprocessing import connection as pipes
 from multiprocessing import resource_tracker
 from multiprocessing.context import BaseContext
 from multiprocessing.spawn import get_executable
-from typing import Any
+from typing import Any, NoReturn
 
-from ..events import ManualClock
+from ..events import Clock, ManualClock
 from . import child
-from .errors import UnpicklableError, WorkerDiedError, WorkerStartError
+from .errors import JobTimeoutError, UnpicklableError, WorkerDiedError, WorkerStartError
 from .portable import BEGUN, Message, packed_request, replay, unpack_error
 from .run import clock_of, refusal
-from .submission import Submission
+from .submission import Submission, time_limit_error
 from .threads import WorkerPool, positive_integer
 
 ATTEMPTS = 3
@@ -42,6 +42,9 @@ class ProcessPoolExecutor(WorkerPool):
     Functions and arguments travel pickled, functions by their name; a script's own functions work as with
     `multiprocessing`: the script needs its `if __name__ == "__main__":`. A process that dies ends the run that went on in
     it (WorkerDiedError), and is replaced. Processes ignore Ctrl-C, and die with the process that started them.
+
+    A run that reaches its time limit ends: its process is killed, without a chance to clean up, and replaced; other runs
+    do not notice. (Programs that the job has started, or processes that it has forked, are not killed.)
 
     :param max_workers: how many processes there are, at most; they are started when they are needed
     :param pool_kwargs: `mp_context`: a multiprocessing context, or the name of its start method (default "spawn");
@@ -78,8 +81,19 @@ class ProcessPoolExecutor(WorkerPool):
             )
         super().start(scheduler, alias)
 
+    def _prepare(self) -> None:
+        super()._prepare()
+        self._workers: set[_ProcessWorker] = set()
+
+    def _cancel(self, submission: Submission, reason: str) -> None:
+        super()._cancel(submission, reason)
+        for worker in tuple(self._workers):
+            worker.pass_on_cancellation(submission)
+
     def _make_worker(self, name: str) -> "_ProcessWorker":
-        return _ProcessWorker(self, name)
+        worker = _ProcessWorker(self, name)
+        self._workers.add(worker)
+        return worker
 
 
 class _ProcessWorker:
@@ -94,16 +108,31 @@ class _ProcessWorker:
         if refused := refusal(submission.job.func):
             submission.fail(refused)
             return
-        try:
-            process, first = self._hand_over(packed_request(submission), submission)
-        except (UnpicklableError, WorkerDiedError) as exc:
-            # It says all; our own frames say nothing.
-            submission.fail(exc.with_traceback(None))
-            return
+        place = 0
+        while place < len(submission.run_times):
+            try:
+                process, first = self._hand_over(packed_request(submission, place), submission)
+            except (UnpicklableError, WorkerDiedError) as exc:
+                # It says all; our own frames say nothing.
+                submission.fail(exc.with_traceback(None), first=place)
+                return
+            place = self._follow(process, first, submission, place)
+            if process.tasks == self._pool._tasks:
+                process.dismiss()
+
+    @staticmethod
+    def _follow(process: "_Process", first: Message, submission: Submission, place: int) -> int:
+        """Account for what the process tells; see `replay`."""
+        clock = submission.where.clock
         messages = [first]
-        replay(submission, lambda: messages.pop() if messages else process.receive())
-        if process.tasks == self._pool._tasks:
-            process.dismiss()
+        try:
+            return replay(
+                submission,
+                lambda deadline: messages.pop() if messages else process.receive(deadline, clock),
+                place,
+            )
+        finally:
+            process.serving = None
 
     def _hand_over(self, request: bytes, submission: Submission) -> tuple["_Process", Message]:
         """Give `request` to a process. Returns it with its first message, before which the run has not begun.
@@ -114,7 +143,7 @@ class _ProcessWorker:
         while True:
             try:
                 process = self._live_process()
-                process.send(request, submission.job.name)
+                process.send(request, submission)
                 return process, process.receive()
             except WorkerStartError:
                 raise
@@ -125,24 +154,37 @@ class _ProcessWorker:
 
     def _live_process(self) -> "_Process":
         if self._process is None or not self._process.alive():
-            self.close()
+            self._end_process()
             self._process = _Process(self._pool, self._name)
         return self._process
 
+    def pass_on_cancellation(self, submission: Submission) -> None:
+        """Tell the process, if it is this submission that it runs. Any thread."""
+        process = self._process
+        if process is not None:
+            process.pass_on_cancellation(submission)
+
     def close(self) -> None:
         """End the process, if there is one."""
+        self._pool._workers.discard(self)
+        self._end_process()
+
+    def _end_process(self) -> None:
         if self._process is not None:
             self._process.end()
             self._process = None
 
 
 class _Process:
-    """A worker process and this end of its pipe. Used by one thread."""
+    """A worker process and this end of its pipe. Used by one thread, except for `kill` and `pass_on_cancellation`."""
 
     def __init__(self, pool: ProcessPoolExecutor, name: str) -> None:
         self.tasks = 0
         self._ready = self._begun = self._dismissed = False
         self._job = ""
+        self._sending = threading.Lock()  # held while something is written to the pipe, or the pipe is closed
+        self.serving: Submission | None = None
+        self._cancelled = False  # whether the process knows that the run is cancelled
         options = pool._pool_kwargs
         args = (options.get("initializer"), options.get("initargs", ()))
         with _starting:
@@ -162,21 +204,49 @@ class _Process:
         """Whether it can take another request, as far as one can see from here."""
         return self in _alive and not self._dismissed and bool(self._process.is_alive())
 
-    def send(self, request: bytes, job: str) -> None:
+    def send(self, request: bytes, submission: Submission) -> None:
         """Hand a request over. WorkerDiedError if nobody is there to take it."""
         self.tasks += 1
         self._begun = False
-        self._job = job
+        self._job = submission.job.name
         try:
-            self._pipe.send_bytes(request)
+            with self._sending:
+                self.serving = submission
+                self._cancelled = False
+                self._pipe.send_bytes(request)
         except OSError:
             raise self._death() from None
+        self.pass_on_cancellation(submission)
 
-    def receive(self) -> Message:
-        """The next message on the run. WorkerDiedError if the process ends instead, WorkerStartError if it is unfit."""
+    def pass_on_cancellation(self, submission: Submission) -> None:
+        """Tell the process of it if the run that it has is cancelled. Any thread; does not wait for others that send.
+
+        It need not: a submission is cancelled first, and passed on then, and who sends a request looks after that whether
+        it is cancelled; so either the one or the other sees it. The pipe keeps the order, so that the word cannot reach
+        another run than this one.
+        """
+        reason = submission.why_cancelled()
+        if reason is None or not self._sending.acquire(blocking=False):
+            return
+        try:
+            if self.serving is submission and not self._cancelled:
+                self._cancelled = True
+                self._pipe.send(reason)
+        except OSError:
+            pass  # it is gone: its thread sees that, too
+        finally:
+            self._sending.release()
+
+    def receive(self, deadline: float | None = None, clock: Clock | None = None) -> Message:
+        """The next message on the run. WorkerDiedError if the process ends instead, WorkerStartError if it is unfit.
+
+        JobTimeoutError if there is none at the deadline (by the clock's `monotonic`): the process is gone then.
+        """
         while True:
             try:
-                kind, value = pickle.loads(self._next_bytes())
+                kind, value = pickle.loads(self._next_bytes(deadline, clock))
+            except JobTimeoutError:
+                raise  # an OSError, too, but none of the pipe's
             except (EOFError, OSError):
                 raise self._death() from None
             if kind == child.READY:
@@ -190,16 +260,32 @@ class _Process:
                 self._begun = kind == BEGUN
                 return kind, value
 
-    def _next_bytes(self) -> bytes:
+    def _next_bytes(self, deadline: float | None, clock: Clock | None) -> bytes:
         """One message as it came. EOFError or OSError when there will be none."""
         while True:
-            ready = pipes.wait([self._pipe, self._process.sentinel], HEARTBEAT)
+            # Not all of the time that is left at once, either: it goes on while the machine sleeps, the wait does not.
+            left = HEARTBEAT if deadline is None or clock is None else deadline - clock.monotonic()
+            ready = pipes.wait([self._pipe, self._process.sentinel], max(0.0, min(left, HEARTBEAT)))
             if self._pipe in ready or self._pipe.poll():
                 data: bytes = self._pipe.recv_bytes()
                 return data
             # A process that the job has forked may hold the pipe open for long: it is the worker's end that counts.
             if ready or self._process.exitcode is not None:
                 raise EOFError
+            if left <= 0:
+                self._end_over_limit()
+
+    def _end_over_limit(self) -> NoReturn:
+        """The run has had its time. What it may still have sent is not looked at any more."""
+        submission = self.serving
+        pid = self._process.pid
+        self.kill()
+        pipes.wait([self._process.sentinel], PATIENCE)
+        self._exit_code()
+        self._forget()
+        if _exiting.is_set() or submission is None:
+            _stop_here()
+        raise time_limit_error(submission, f"its worker process {pid} was killed")
 
     def end(self) -> None:
         """Have the process end when it is idle, as it is when its thread calls this; kill it if it does not."""
@@ -215,7 +301,8 @@ class _Process:
         """Tell the process to end when it is idle. Does not wait for that: the outcome of its last run comes first."""
         self._dismissed = True
         try:
-            self._pipe.send(None)
+            with self._sending:
+                self._pipe.send(None)
         except OSError:
             pass  # it is gone already
 
@@ -259,7 +346,9 @@ class _Process:
 
     def _forget(self) -> None:
         _alive.discard(self)
-        self._pipe.close()
+        with self._sending:
+            self.serving = None
+            self._pipe.close()
         if self._process.exitcode is not None:
             self._process.close()
 
@@ -277,12 +366,13 @@ def _block_signals() -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
 
 
-def _stop_here() -> None:
+def _stop_here() -> NoReturn:
     """The interpreter exits: what goes on in this daemon thread ends here, and is lost as in any other daemon thread.
 
     To report the runs that `_end_all` kills as failed would be wrong: their recovery decides what becomes of them.
     """
-    threading.Event().wait()
+    while True:
+        threading.Event().wait()
 
 
 def _signal_name(number: int) -> str:

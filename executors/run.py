@@ -9,8 +9,10 @@ from types import CoroutineType, FunctionType, MethodType
 from typing import Any, NoReturn
 
 from ..events import Clock, JobExecutionEvent, SystemClock
-from .errors import CoroutineFunctionError
-from .submission import RunnableJob, Submission, Surroundings
+from .context import running
+from .errors import CoroutineFunctionError, JobTimeoutError
+from .limits import TimeLimit, watch
+from .submission import RunnableJob, Submission, Surroundings, time_limit_error
 
 _SYSTEM_CLOCK = SystemClock()
 
@@ -28,7 +30,8 @@ def run_job(
     """Run `job` once for each of `run_times`, here and now, and return what came of it: an event for each.
 
     A run that starts more than the job's `misfire_grace_time` late is not run (EVENT_JOB_MISSED). What the job raises is
-    logged and becomes EVENT_JOB_ERROR, SystemExit and KeyboardInterrupt too. `clock` defaults to that of the job's
+    logged and becomes EVENT_JOB_ERROR, SystemExit and KeyboardInterrupt too. A run that takes longer than the job's
+    `timeout` goes on, but that is logged when the limit passes, and becomes EVENT_JOB_TIMEOUT. `clock` defaults to that of the job's
     scheduler; `claimed_at` (microseconds since the epoch) lets the events say how long the run was queued; only events
     for which `wants(code)` is true are built (default: all).
     """
@@ -61,8 +64,15 @@ def perform(submission: Submission) -> None:
         submission.fail(refused)
         return
     clock = submission.where.clock
-    for run_time in submission.run_times:
-        if submission.begin(run_time, clock.now()):
+    timeout = getattr(job, "timeout", None)
+    token = running.set(submission)
+    try:
+        for run_time in submission.run_times:
+            if not submission.begin(run_time, clock.now()):
+                continue
+            if timeout is not None:
+                _perform_within(timeout, submission)
+                continue
             try:
                 retval = func(*job.args, **job.kwargs)
                 if retval.__class__ is CoroutineType:
@@ -71,32 +81,119 @@ def perform(submission: Submission) -> None:
                 submission.failed(exc)
             else:
                 submission.executed(retval)
+    finally:
+        running.reset(token)
+
+
+def _perform_within(seconds: float, submission: Submission) -> None:
+    """What `perform` does for one run time, with a limit."""
+    job = submission.job
+    limit = TimeLimit(submission, seconds)
+    try:
+        retval = job.func(*job.args, **job.kwargs)
+        if retval.__class__ is CoroutineType:
+            reject_coroutine(job.func, retval)
+    except BaseException as exc:
+        if limit.in_time(exc):
+            submission.failed(exc)
+    else:
+        if limit.in_time():
+            submission.executed(retval)
 
 
 async def perform_coroutine(submission: Submission) -> None:
-    """`perform` in an event loop: what the function returns is awaited, if it can be.
+    """`perform` in an event loop: what the function returns is awaited, if it can be; over its limit it is cancelled.
 
-    A cancelled run has failed, and so have the run times after it: they are not begun any more.
+    A run that is cancelled by others has failed, and so have the run times after it: they are not begun any more.
     """
     # Not above: asyncio takes long to import, and who has no loop does without it.
     from asyncio import CancelledError
 
     job = submission.job
     clock = submission.where.clock
-    for run_time in submission.run_times:
-        if submission.begin(run_time, clock.now()):
+    timeout = submission.timeout
+    token = running.set(submission)
+    try:
+        for run_time in submission.run_times:
+            if not submission.begin(run_time, clock.now()):
+                continue
+            limit = None if timeout is None else _Scope(submission, timeout)
             try:
                 retval = job.func(*job.args, **job.kwargs)
                 if isawaitable(retval):
-                    retval = await retval
+                    if limit is None:
+                        retval = await retval
+                    else:
+                        async with limit.scope:
+                            retval = await retval
             except CancelledError as exc:
                 submission.failed(exc)
                 submission.fail(exc, first=submission.place + 1)
                 return
             except BaseException as exc:
-                submission.failed(exc)
+                if limit is None or limit.in_time():  # a TimeoutError may be the job's own
+                    submission.failed(exc)
+                else:
+                    submission.timed_out(limit.error())
             else:
-                submission.executed(retval)
+                if limit is None or limit.in_time():
+                    submission.executed(retval)
+                else:
+                    submission.timed_out(limit.error())
+            finally:
+                if limit is not None:
+                    limit.close()
+    finally:
+        try:
+            running.reset(token)
+        except ValueError:
+            pass  # it is not going on any more, but thrown away by the garbage collector, somewhere else
+
+
+class _Scope:
+    """The time limit of one run of a coroutine function."""
+
+    def __init__(self, submission: Submission, seconds: float) -> None:
+        from asyncio import get_running_loop
+        from asyncio import timeout as cancel_after
+
+        self._submission = submission
+        self._clock = clock = submission.where.clock
+        self._loop = get_running_loop()
+        self._deadline = clock.monotonic() + seconds
+        submission.limited(self._deadline)
+        self.scope = cancel_after(seconds if clock.is_real else None)
+        # By a clock that is moved by hand, time passes when it is moved.
+        self._watch = None if clock.is_real else watch(clock, self._deadline, self._passed)
+
+    def in_time(self) -> bool:
+        """Whether what has come of the run counts. It does not if it came too late, though nobody could cancel it."""
+        return not self.scope.expired() and self._clock.monotonic() < self._deadline
+
+    def error(self) -> JobTimeoutError:
+        what = (
+            "it was cancelled"
+            if self.scope.expired()
+            else "it was not to be cancelled, its result is dropped"
+        )
+        return time_limit_error(self._submission, what)
+
+    def close(self) -> None:
+        if self._watch is not None:
+            self._watch.close()
+
+    def _passed(self) -> None:
+        """The clock was moved to the deadline. Any thread."""
+        try:
+            self._loop.call_soon_threadsafe(self._expire)
+        except RuntimeError:
+            pass  # the loop is closed: nothing runs in it
+
+    def _expire(self) -> None:
+        try:
+            self.scope.reschedule(self._loop.time())
+        except RuntimeError:
+            pass  # not begun, or over already
 
 
 def refusal(func: Any) -> CoroutineFunctionError | None:

@@ -7,14 +7,23 @@ from datetime import UTC, datetime, timedelta
 from traceback import format_exception
 from typing import Any, NamedTuple, Protocol
 
-from ..events import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED, EVENT_JOB_MISSED, Clock, JobExecutionEvent
+from ..events import (
+    EVENT_JOB_ERROR,
+    EVENT_JOB_EXECUTED,
+    EVENT_JOB_MISSED,
+    EVENT_JOB_TIMEOUT,
+    Clock,
+    JobExecutionEvent,
+)
+from .context import CurrentRun, Running
+from .errors import JobTimeoutError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NO_TIME = timedelta(0)
 
 
 class RunnableJob(Protocol):
-    """What an executor needs to know of a job."""
+    """What an executor needs to know of a job. It may also have `timeout`: seconds that a run may take, or None."""
 
     @property
     def id(self) -> str: ...
@@ -62,7 +71,8 @@ class Ticket(Protocol):
     def failed(self, place: int, error: BaseException) -> datetime | None:
         """Called once for each run time that has failed, before `ended`; `place` is its index in the submission.
 
-        Answers when the next attempt follows, at the earliest; None: this was the last one.
+        A run in a thread that is over its time limit (`error` is a JobTimeoutError) has failed when the limit passes, so
+        this may come long before the function returns, and from another thread. Answers when the next attempt follows, at the earliest; None: this was the last one.
         """
 
     def missed(self, place: int, late: timedelta) -> None:
@@ -78,13 +88,23 @@ class Ticket(Protocol):
 class Surroundings:
     """What all submissions between one start of an executor and its shutdown have in common."""
 
-    __slots__ = ("clock", "logger", "open", "wants")
+    __slots__ = ("cancelled", "clock", "logger", "open", "publish", "wants")
 
-    def __init__(self, logger: logging.Logger, clock: Clock, wants: Callable[[int], Any]) -> None:
+    def __init__(
+        self,
+        logger: logging.Logger,
+        clock: Clock,
+        wants: Callable[[int], Any],
+        publish: Callable[[JobExecutionEvent], object] | None = None,
+    ) -> None:
         self.logger = logger
         self.clock = clock
         self.wants = wants
-        self.open = 0  # submissions whose slot is not given back yet; guarded by the executor's lock
+        self.publish = publish  # None: events can only be told when all is over
+        self.open: set[Submission] = (
+            set()
+        )  # those whose slot is not given back yet; guarded by the executor's lock
+        self.cancelled: str | None = None  # why all of these runs should come to an end
 
 
 class Note(NamedTuple):
@@ -95,10 +115,12 @@ class Note(NamedTuple):
     """None: it was missed."""
     late: timedelta
     event: JobExecutionEvent | None
-    """None: nobody wants it."""
+    """None: nobody wants it, or it was published already."""
+    told: bool = False
+    """Whether the ticket knows already."""
 
 
-class Submission:
+class Submission(Running):
     """One submission to an executor (one job, one or more run times), and what has come of it so far.
 
     Whoever runs it calls, for each run time in turn, `begin` and then, unless that says the run is missed, `executed`
@@ -141,15 +163,32 @@ class Submission:
             JobExecutionEvent
         ] = ()  # a list as soon as there is one: most of the queue has none yet
         self.notes: Sequence[Note] = ()  # likewise
+        self.cancelled = None
+        self.run = None
         self.place = (
             -1
         )  # of the run that goes on, or was accounted last; set, like `now` and `late`, when a run begins
+
+    @property
+    def timeout(self) -> float | None:
+        """How many seconds the function may take for one run time; None for as long as it likes."""
+        timeout: float | None = getattr(self.job, "timeout", None)
+        return timeout
 
     @property
     def grace(self) -> float | None:
         """The misfire grace that counts for this submission, in seconds; None for any lateness."""
         grace: float | None = self.job.misfire_grace_time
         return grace if self.ticket is None else getattr(self.ticket, "misfire_grace_time", grace)
+
+    def describe(self, deadline: float | None = None) -> CurrentRun:
+        jobstore, job_id = self.key
+        attempt, run_id = self.identity
+        run_time = self.run_times[self.place]
+        return CurrentRun(job_id, jobstore, run_time, attempt, run_id, self.where.clock, deadline)
+
+    def why_cancelled(self) -> str | None:
+        return self.cancelled or self.where.cancelled
 
     @property
     def identity(self) -> tuple[int, int | None]:
@@ -159,6 +198,7 @@ class Submission:
     def begin(self, run_time: datetime, now: datetime) -> bool:
         """The next run starts `now`. False if it is too late for that: it is accounted as missed."""
         self.place += 1
+        self.run = None
         self.now = now
         self.late = late = now - run_time
         if is_missed(late, self.grace):
@@ -214,6 +254,38 @@ class Submission:
         self._note(Note(self.place, error, self.late, event))
         where.logger.error('Job "%s" raised an exception', self.job, exc_info=error)
 
+    def timed_out(self, error: JobTimeoutError, text: str | None = None) -> None:
+        """The run was over its time limit; `text` is where the job was then, if that is known."""
+        error.__traceback__ = None  # our own frames, which say nothing
+        event = None
+        if self.where.wants(EVENT_JOB_TIMEOUT):
+            event = self._event(EVENT_JOB_TIMEOUT, error, text)
+            self._tell(event)
+        self._note(Note(self.place, error, self.late, event))
+        self._log_timeout(error, text)
+
+    def time_out_at_once(self, error: JobTimeoutError, text: str) -> JobExecutionEvent | None:
+        """The run is over its time limit and goes on. The event is answered if it can be published before the run has ended.
+
+        Called by another thread than the one that runs it, which must not touch this meanwhile.
+        """
+        if self.where.publish is None:
+            self.timed_out(error, text)
+            return None
+        retry_at = None
+        try:
+            if self.ticket is not None:
+                retry_at = tell_note(self.ticket, self.place, error, self.late, self.where.logger)
+        finally:
+            self._note(Note(self.place, error, self.late, None, told=True))
+        self._log_timeout(error, text)
+        if not self.where.wants(EVENT_JOB_TIMEOUT):
+            return None
+        return replace(self._event(EVENT_JOB_TIMEOUT, error, text), retry_at=retry_at)
+
+    def _log_timeout(self, error: JobTimeoutError, text: str | None) -> None:
+        self.where.logger.error("%s%s", error, f"\n{text.rstrip()}" if text else "")
+
     def fail(self, error: BaseException, text: str | None = None, first: int = 0) -> None:
         """None of the run times from the place `first` on can be run, because of `error`."""
         self.now = self.where.clock.now()
@@ -222,7 +294,10 @@ class Submission:
             if place not in accounted:
                 self.place = place
                 self.late = self.now - self.run_times[place]
-                self.failed(error, text)
+                if isinstance(error, JobTimeoutError):
+                    self.timed_out(error, text)
+                else:
+                    self.failed(error, text)
 
     def report(self, events: Sequence[JobExecutionEvent]) -> None:
         """Somebody else has run it, and tells by `events` what came of it."""
@@ -283,6 +358,16 @@ class Submission:
         if queued > self.late:  # claimed before it was due
             queued = self.late
         return queued if queued.days >= 0 else _NO_TIME
+
+
+def time_limit_error(submission: Submission, what: str) -> JobTimeoutError:
+    """The error of a run that was over its limit, and `what` was done about it."""
+    limit = submission.timeout
+    return JobTimeoutError(
+        f'Job "{submission.job}" has reached its time limit of {limit:g} s '
+        f"(scheduled at {submission.run_times[submission.place]}): {what}",
+        limit,
+    )
 
 
 def tell_note(

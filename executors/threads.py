@@ -104,7 +104,7 @@ class WorkerPool(DirectExecutor):
     def free_slots(self) -> int:
         """How many more runs would start at once; 0 while the pool is not running."""
         where = self._where
-        return 0 if where is None else max(0, self._max_workers - where.open)
+        return 0 if where is None else max(0, self._max_workers - len(where.open))
 
     def waiting(self) -> int:
         return 0 if self._where is None else self._crew.queue.qsize()

@@ -15,6 +15,7 @@ from mainspring.events import (
     EVENT_JOB_ERROR,
     EVENT_JOB_EXECUTED,
     EVENT_JOB_MISSED,
+    EVENT_JOB_TIMEOUT,
     Clock,
     JobExecutionEvent,
     ListenerRegistry,
@@ -22,10 +23,11 @@ from mainspring.events import (
     SchedulerEvent,
     SystemClock,
 )
+from mainspring.executors import current_run
 
 TIMEOUT = 30.0  # seconds; on a loaded machine a worker process takes a while to start
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
-OUTCOMES = EVENT_JOB_EXECUTED | EVENT_JOB_ERROR | EVENT_JOB_MISSED
+OUTCOMES = EVENT_JOB_EXECUTED | EVENT_JOB_ERROR | EVENT_JOB_MISSED | EVENT_JOB_TIMEOUT
 
 
 class FakeScheduler:
@@ -65,6 +67,7 @@ class FakeJob:
     misfire_grace_time: float | None = None
     max_instances: int = 1_000_000
     _jobstore_alias: str = "default"
+    timeout: float | None = None
 
     @property
     def name(self) -> str:
@@ -139,6 +142,56 @@ def add(a: int, b: int = 0) -> int:
 
 def pid() -> int:
     return os.getpid()
+
+
+def this_run() -> tuple[Any, ...] | None:
+    """What the job knows of its run."""
+    run = current_run()
+    if run is None:
+        return None
+    assert run is current_run()
+    return (run.job_id, run.jobstore, run.scheduled_run_time, run.attempt, run.run_id, run.cancelled)
+
+
+def until_cancelled() -> str | None:
+    """Run until this run is cancelled, and tell why."""
+    run = current_run()
+    assert run is not None
+    assert run.wait(TIMEOUT)
+    return run.cancel_reason
+
+
+def touch_until_cancelled(path: str) -> str | None:
+    touch(path)
+    return until_cancelled()
+
+
+def until_cancelled_at(moment: datetime) -> bool:
+    """Only the run scheduled then takes until it is cancelled."""
+    run = current_run()
+    assert run is not None
+    return run.scheduled_run_time == moment and run.wait(TIMEOUT)
+
+
+def seconds_left() -> float | None:
+    run = current_run()
+    assert run is not None
+    return run.time_left
+
+
+def own_timeout_error() -> None:
+    raise TimeoutError("the mail server does not answer")
+
+
+def work_or_hang(fate: int) -> int:
+    """One of many short runs: some hang, some die, some raise, most return."""
+    if fate == 0:
+        while True:
+            signal.pause()
+    if fate == 1:
+        while True:  # not only at rest, but busy, too
+            pass
+    return exit_or_not(fate - 2)
 
 
 def thread_name() -> str:

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from mainspring.events import (
     EVENT_JOB_EXECUTED,
     EVENT_JOB_MISSED,
     EVENT_JOB_SUBMITTED,
+    EVENT_JOB_TIMEOUT,
     JobSubmissionEvent,
 )
 from mainspring.executors import (
@@ -21,7 +24,9 @@ from mainspring.executors import (
     CoroutineFunctionError,
     DebugExecutor,
     ExecutorNotRunningError,
+    JobTimeoutError,
     MaxInstancesReachedError,
+    current_run,
 )
 from mainspring.executors.futures import FuturesExecutor
 from mainspring.executors.pool import ProcessPoolExecutor, ThreadPoolExecutor
@@ -149,6 +154,123 @@ def test_a_missed_run_is_no_error(executor: BaseExecutor, scheduler: FakeSchedul
     executor.submit_job(FakeJob(fakes.nothing, misfire_grace_time=1), [now()[0] - timedelta(days=1)], ticket)
     assert scheduler.outcome().code == EVENT_JOB_MISSED
     assert ticket.errors == [None]
+
+
+def test_a_run_over_its_time_limit(executor: BaseExecutor, scheduler: FakeScheduler) -> None:
+    again = now()[0] + timedelta(seconds=10)
+    ticket = FakeTicket(attempt=2, run_id=7, retry_at=again)
+    job = FakeJob(fakes.until_cancelled, timeout=0.05, max_instances=1)
+    executor.submit_job(job, now(), ticket)
+    outcome = scheduler.outcome()
+    assert outcome.code == EVENT_JOB_TIMEOUT
+    assert isinstance(outcome.exception, JobTimeoutError)
+    assert outcome.exception.limit == 0.05
+    assert str(outcome.exception).startswith('Job "job" has reached its time limit of 0.05 s (scheduled at ')
+    assert (outcome.attempt, outcome.run_id, outcome.retry_at) == (2, 7, again)
+    executor.shutdown()
+    assert ticket.told == [("failed", 0, outcome.exception), ("ended", outcome.exception)]
+    assert executor._slots == {}
+    executor.start(scheduler, "test")
+    executor.submit_job(FakeJob(fakes.add, (1,), timeout=fakes.TIMEOUT), now())
+    assert scheduler.outcome().retval == 1
+    assert scheduler.outcomes.empty()
+
+
+def test_the_run_times_after_one_that_took_too_long_are_run(
+    executor: BaseExecutor, scheduler: FakeScheduler
+) -> None:
+    start = now()[0]
+    run_times = [start, start + timedelta(seconds=1), start + timedelta(seconds=2)]
+    ticket = FakeTicket()
+    job = FakeJob(fakes.until_cancelled_at, (run_times[1],), timeout=0.5)
+    executor.submit_job(job, run_times, ticket)
+    outcomes = sorted(
+        (scheduler.outcome() for _ in run_times), key=lambda event: str(event.scheduled_run_time)
+    )
+    assert [event.code for event in outcomes] == [EVENT_JOB_EXECUTED, EVENT_JOB_TIMEOUT, EVENT_JOB_EXECUTED]
+    assert [event.retval for event in outcomes] == [False, None, False]
+    assert ticket.told == [("failed", 1, outcomes[1].exception), ("ended", outcomes[1].exception)]
+
+
+def test_a_timeout_error_of_the_jobs_own_is_an_error(
+    executor: BaseExecutor, scheduler: FakeScheduler
+) -> None:
+    executor.submit_job(FakeJob(fakes.own_timeout_error, timeout=fakes.TIMEOUT), now())
+    outcome = scheduler.outcome()
+    assert (outcome.code, type(outcome.exception)) == (EVENT_JOB_ERROR, TimeoutError)
+
+
+def test_what_a_job_knows_of_its_run(executor: BaseExecutor, scheduler: FakeScheduler) -> None:
+    run_times = [*now(), now()[0] + timedelta(seconds=1)]
+    job = FakeJob(fakes.this_run, id="known", _jobstore_alias="elsewhere")
+    executor.submit_job(job, run_times, FakeTicket(attempt=2, run_id=7))
+    for run_time in run_times:
+        assert scheduler.outcome().retval == ("known", "elsewhere", run_time, 2, 7, False)
+    executor.submit_job(FakeJob(fakes.this_run, timeout=fakes.TIMEOUT), run_times[:1])
+    assert scheduler.outcome().retval == ("job", "default", run_times[0], 1, None, False)
+    assert current_run() is None
+
+
+def test_the_time_that_is_left(executor: BaseExecutor, scheduler: FakeScheduler) -> None:
+    executor.submit_job(FakeJob(fakes.seconds_left), now())
+    assert scheduler.outcome().retval is None
+    executor.submit_job(FakeJob(fakes.seconds_left, timeout=fakes.TIMEOUT), now())
+    left = scheduler.outcome().retval
+    assert isinstance(left, float)
+    assert 0 < left <= fakes.TIMEOUT
+
+
+def test_listeners_are_in_no_run(executor: BaseExecutor, scheduler: FakeScheduler) -> None:
+    seen: SimpleQueue[Any] = SimpleQueue()
+    scheduler.listeners.add(lambda event: seen.put(current_run()), fakes.OUTCOMES)
+    executor.submit_job(FakeJob(fakes.nothing), now())
+    executor.submit_job(FakeJob(fakes.until_cancelled, timeout=0.05), now())
+    assert [seen.get(timeout=fakes.TIMEOUT) for _ in range(2)] == [None, None]
+
+
+@pytest.mark.parametrize("executor", MAKERS[:4], indirect=True, ids=NAMES[:4])
+def test_a_run_that_is_cancelled_hears_of_it(
+    executor: BaseExecutor, scheduler: FakeScheduler, tmp_path: Path
+) -> None:
+    began = tmp_path / "began"
+    tickets = [FakeTicket(), FakeTicket()]
+    # In a thread of its own, since one of the executors runs the job inline.
+    runs = [
+        threading.Thread(
+            target=executor.submit_job,
+            args=(FakeJob(fakes.touch_until_cancelled, (str(began),)), now(), ticket),
+        )
+        for ticket in tickets
+    ]
+    for count, run in enumerate(runs, 1):
+        run.start()
+        wait_for_lines(began, count)
+    assert executor.cancel(tickets[1], "lost")
+    assert scheduler.outcome().retval == "lost"
+    assert not executor.cancel(FakeTicket(), "lost")
+    executor.shutdown()
+    assert scheduler.outcome().retval == "shutdown"
+    assert [ticket.errors for ticket in tickets] == [[None], [None]]
+    for run in runs:
+        run.join(fakes.TIMEOUT)
+
+
+def wait_for_lines(path: Path, count: int) -> None:
+    for _ in range(int(fakes.TIMEOUT * 100)):
+        if path.exists() and path.read_text().count("\n") >= count:
+            return
+        threading.Event().wait(0.01)
+    raise AssertionError(f"not {count} lines in {path.name} after {fakes.TIMEOUT} s")
+
+
+@pytest.mark.parametrize("executor", MAKERS[1:3], indirect=True, ids=NAMES[1:3])
+def test_what_begins_after_the_shutdown_is_cancelled_already(
+    executor: BaseExecutor, scheduler: FakeScheduler
+) -> None:
+    for _ in range(6):
+        executor.submit_job(FakeJob(fakes.until_cancelled), now())
+    executor.shutdown()
+    assert [scheduler.outcome().retval for _ in range(6)] == ["shutdown"] * 6
 
 
 def test_a_ticket_may_lift_the_grace(executor: BaseExecutor, scheduler: FakeScheduler) -> None:
