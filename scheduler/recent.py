@@ -58,7 +58,11 @@ class RecentRuns:
         if run is None:
             entry = _pack(now, _NO_TIME, 0, 1, _OUTCOMES[what])
         else:
-            time = run.due if len(run.fire_times) == 1 else run.run_times[place]
+            times = run.fire_times
+            if len(times) > 1:
+                time = run.run_times[place]
+            else:
+                time = run.due if run.kind == "schedule" else times[0]
             root = run.root
             entry = _pack(now, time, run.run if root is None else root, run.attempt, _OUTCOMES[what])
         if details:
@@ -75,12 +79,21 @@ class RecentRuns:
     def of(self, job_id: str, zone: tzinfo) -> tuple[RecentRun, ...]:
         """The last runs of a job, the latest first."""
         known = self._young.get(job_id) or self._old.get(job_id) or b""
-        details = dict(self._details.get(job_id, ()))
+        # What happened at one moment (in virtual time, say) stands in the same order there as here.
+        details = list(self._details.get(job_id, ()))
+
+        def details_of(at: int, what: int) -> str:
+            for place, (noted_at, text) in enumerate(details):
+                if noted_at == at and what != _EXECUTED:
+                    del details[: place + 1]
+                    return text
+            return ""
+
         return tuple(
             RecentRun(
                 from_micros(at, zone),
                 _NAMES[what],
-                details.get(at, ""),
+                details_of(at, what),
                 None if time == _NO_TIME else from_micros(time, zone),
                 attempt,
                 run_id or None,
@@ -101,3 +114,5 @@ _NO_TIME: Final = -(1 << 63)
 _REST: Final = _ENTRY.size * (KEPT_RUNS - 1)
 _NAMES: Final = ("executed", "failed", "timed out", "missed", "skipped", "not started", "lost")
 _OUTCOMES: Final = {name: number for number, name in enumerate(_NAMES)}
+_EXECUTED: Final = 0
+"""The only outcome that has no details."""
