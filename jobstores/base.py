@@ -223,6 +223,10 @@ class BaseJobStore(ABC):
         """The ids of the jobs that this process cannot restore, each with the reason: all, or those of `records` that nobody has changed since."""
         return []
 
+    def quarantined_until(self, record: Record) -> int | None:
+        """When this process tries again to restore a job that it could not (µs UTC); None if it is not in quarantine."""
+        return None
+
     @property
     def _owned(self) -> OwnedRecords:
         if self._owned_records is None:

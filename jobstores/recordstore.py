@@ -397,6 +397,9 @@ class RecordJobStore(BaseJobStore):
     def quarantined(self, records: Sequence[Record] | None = None) -> list[tuple[str, str]]:
         return self._restored.quarantined(records)
 
+    def quarantined_until(self, record: Record) -> int | None:
+        return self._restored.quarantined_until(record)
+
     # -- jobs for callers --------------------------------------------------------------------------------------------
 
     def _snapshot(self, record: Record) -> Job:

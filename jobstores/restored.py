@@ -134,6 +134,11 @@ class RestoredJobs:
         entry = self._quarantined.get(record.id)
         return entry is not None and entry.revision == record.revision and now < entry.retry_at
 
+    def quarantined_until(self, record: Record) -> int | None:
+        """When the record is tried again; None if it is not in quarantine as it stands now."""
+        entry = self._quarantined.get(record.id)
+        return None if entry is None or entry.revision != record.revision else entry.retry_at
+
     def quarantined(self, records: Sequence[Record] | None) -> list[tuple[str, str]]:
         """The ids in quarantine, each with the reason: all, or those of `records` that nobody has changed since."""
         entries = sorted(self._quarantined.items())

@@ -1,6 +1,6 @@
 """`BaseScheduler`: the public face of the engine. This file is its life: configuration, start, pause, shutdown, executors and stores.
 
-What is done with jobs is `JobMethods` (`jobs.py`), with runs `RunMethods` (`runs.py`), with runs that were lost and jobs that were set aside `CareMethods`
+What is done with jobs is `JobMethods` (`jobs.py`), with runs `RunMethods` (`runs.py`), what explains them `ExplainMethods` (`explaining.py`), with runs that were lost and jobs that were set aside `CareMethods`
 (`care.py`). A front end brings the driver: how the loop is run and woken.
 """
 
@@ -41,11 +41,11 @@ from .configuration import (
 )
 from .engine import Engine
 from .errors import ForkedSchedulerError, SchedulerAlreadyRunningError, SchedulerNotRunningError
+from .explaining import ExplainMethods
 from .keeper import Keeper
 from .loop import Loop, run
 from .planning import undefined
 from .plugins import load_plugin
-from .runs import RunMethods
 
 __all__ = ["STATE_PAUSED", "STATE_RUNNING", "STATE_STOPPED", "BaseScheduler", "undefined"]
 
@@ -57,7 +57,7 @@ STATE_PAUSED: Final = 2
 """The scheduler is started, and claims no jobs."""
 
 
-class BaseScheduler(PluginMethods, RunMethods):
+class BaseScheduler(PluginMethods, ExplainMethods):
     """Base of all schedulers. All methods may be called from any thread, jobs and listeners included.
 
     `gconfig` is a mapping of options as a configuration file gives them, `options` are the same as keywords (which win): `logger`,

@@ -120,7 +120,7 @@ class CareMethods(JobMethods):
             records = port.store.read_all()
             reasons = dict(port.store.quarantined(records))
             for record in records:
-                if not is_over(record) and (reason := _not_understood(record) or reasons.get(record.id)):
+                if not is_over(record) and (reason := not_understood(record) or reasons.get(record.id)):
                     jobs.append(QuarantinedJob(record.id, port.alias, reason))
         return sorted(jobs, key=lambda job: (job.jobstore, job.job_id))
 
@@ -134,7 +134,7 @@ class CareMethods(JobMethods):
         record = port.store.peek(job.job_id)
         if record is None or is_over(record):
             raise JobLookupError(job.job_id)
-        reason = _not_understood(record)
+        reason = not_understood(record)
         if reason is not None:
             raise JobRestoreError(f"job {job.job_id!r} cannot be restored by this process: {reason}")
         (restored,) = port.store.restore([record])
@@ -161,7 +161,7 @@ class CareMethods(JobMethods):
         return from_micros(instant, self.timezone)
 
 
-def _not_understood(record: Record) -> str | None:
+def not_understood(record: Record) -> str | None:
     """Why this library does not understand a record, if it does not."""
     if record.version <= FORMAT_VERSION:
         return None

@@ -67,7 +67,7 @@ class RunMethods(CareMethods):
                 for port in self._ports_of(jobstore)
                 for record in port.store.read_all()
                 for run in record.runs
-                if not _has_ended(port, run)
+                if not has_ended(port, run)
             ),
             key=lambda run: run.due,
         )
@@ -110,7 +110,7 @@ class RunMethods(CareMethods):
         )
 
 
-def _has_ended(port: Port, run: Run) -> bool:
+def has_ended(port: Port, run: Run) -> bool:
     """Whether a run that is open in the store has ended here, and that is on its way there."""
     ticket = port.tickets.get(run.run)
     return ticket is not None and ticket.done
