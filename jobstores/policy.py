@@ -49,12 +49,15 @@ class RunPolicy:
         """µs from the end of a failed attempt to the next one, `retried` having been: `retry_delay * backoff ** retried`, at most
         `max_delay`; then the jitter."""
         longest = LONGEST_DELAY if self.max_delay is None else min(self.max_delay, LONGEST_DELAY)
-        try:
-            seconds = min(self.retry_delay * self.backoff**retried, longest)
-        except OverflowError:
-            seconds = longest
+        seconds: float = 0
+        if self.retry_delay:  # nothing stays nothing, however large the factor
+            try:
+                # As floats: a power of whole numbers may have millions of digits.
+                seconds = min(self.retry_delay * float(self.backoff) ** retried, longest)
+            except OverflowError:
+                seconds = longest
         if self.retry_jitter:
-            seconds += random.random() * self.retry_jitter
+            seconds += random.random() * min(self.retry_jitter, LONGEST_DELAY)
         return int(seconds * 1_000_000)
 
     def changed(self, options: Mapping[str, Any]) -> RunPolicy:
