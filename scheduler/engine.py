@@ -324,6 +324,11 @@ class Engine:
             self.reports.submit_failed(port.alias, job, times, exc)
             self._withdraw(ticket, f"its executor refused it: {described(exc)}")
 
+    def cancel(self, ticket: Ticket, reason: str) -> None:
+        """Have the function of a run learn that it should come to an end, where it asks (`current_run().cancelled`). Any thread."""
+        # Which executor has the run is found by asking: the job may have been given another one since.
+        any(executor.cancel(ticket, reason) for executor in list(self._scheduler._executors.values()))
+
     def _skipped(self, port: Port, job: Job, times: Sequence[datetime]) -> None:
         port.recent.note(job.id, None, "skipped", f"{job.max_instances} of the job were running")
         self.reports.skipped(port.alias, job, times)

@@ -129,6 +129,7 @@ class Keeper:
             ticket = port.tickets.get(key.run)
             if ticket is not None and not ticket.done and key.run not in self._reported:
                 self._reported.add(key.run)
+                self._engine.cancel(ticket, "lost")
                 self._engine.logger.warning(
                     'A run of job "%s" goes on here, but its lease was over and another scheduler has recovered it',
                     key.job_id,

@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
 from mainspring.events import ManualClock
+from mainspring.executors import current_run
 from mainspring.jobstores.record import Run
 from mainspring.jobstores.sqlalchemy import SQLAlchemyJobStore
 from mainspring.jobstores.transitions import seal
@@ -95,3 +97,32 @@ def test_that_a_run_goes_on_which_others_have_recovered_is_said_once(
         f'A run of job "{claim.record.id}" goes on here, but its lease was over and another scheduler has recovered it'
     ) == 1
     port.tickets.clear()  # else the keeper that sees to its end outlives the test, which other tests would wait for
+
+
+reasons: SimpleQueue[str | None] = SimpleQueue()
+
+
+def wait_for_the_reason() -> None:
+    reasons.put("begun")
+    run = current_run()
+    assert run is not None
+    run.wait(30)
+    reasons.put(run.cancel_reason)
+
+
+def test_a_run_learns_that_another_scheduler_has_recovered_it(tmp_path: Path, clock: ManualClock) -> None:
+    url = f"sqlite:///{tmp_path / 'jobs.sqlite'}"
+    scheduler = BackgroundScheduler(clock=clock, jobstores={"default": SQLAlchemyJobStore(url)})
+    scheduler.start()
+    other = SQLAlchemyJobStore(url)
+    other.start(None, "default")
+    try:
+        scheduler.add_job(wait_for_the_reason)
+        assert reasons.get(timeout=10) == "begun"
+        assert len(other.recover(clock.micros() + 60_000_000)) == 1
+        assert scheduler._keeper is not None
+        scheduler._keeper.see_to_all(due=True)
+        assert reasons.get(timeout=10) == "lost"
+    finally:
+        scheduler.shutdown()
+        other.shutdown()
