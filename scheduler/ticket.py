@@ -43,6 +43,7 @@ class Ticket:
         "policy",
         "port",
         "run",
+        "started",
         "window",
     )
 
@@ -63,6 +64,8 @@ class Ticket:
         # an extension is confirmed, so that this process never believes in a lease longer than the store does.
         self.deadline = port.granted_until if port.shared else None
         self.window = window
+        self.started = False
+        """Whether a worker has taken it; until then it waits in its executor's queue."""
         self.done = False
         self.again_at = NEVER if record.next_run_time is None else record.next_run_time
         """µs UTC: when the end of this run may make room for another run of its job, as far as the claim knew."""
@@ -94,8 +97,10 @@ class Ticket:
         if self.window is not None and self.window.start() and self.port.more:
             self.port.engine.look_again(self.port)
         if self.deadline is None or self.port.engine.clock.monotonic() < self.deadline:
+            self.started = True
             return True
-        return self.port.renew(self)
+        self.started = self.port.renew(self)
+        return self.started
 
     def failed(self, place: int, error: BaseException) -> datetime | None:
         """The run time at `place` has failed: when the next attempt follows, at the earliest; None: this was the last one.
