@@ -37,6 +37,8 @@ class ClockWatch:
         """Seconds: beyond it, nothing is claimed."""
         self.too_far = False
         """Whether the clocks were too far apart when they were compared last."""
+        self.offset = 0.0
+        """Seconds by which this clock was ahead of the server's then."""
         self._noticed = False
         # µs UTC; None: never. A clock that is moved by hand has nothing to do with any server's.
         self.measure_at: int | None = 0 if clock.is_real else None
@@ -70,7 +72,7 @@ class ClockWatch:
     def judge(self, offset: float) -> Verdict:
         """What is to be said: of each episode once, that it has begun, and that one which kept this process from claiming is over."""
         was_too_far, was_noticed = self.too_far, self._noticed
-        self.too_far = abs(offset) > self.limit
+        self.offset, self.too_far = offset, abs(offset) > self.limit
         self._noticed = self.too_far or abs(offset) > NOTICEABLE
         if self.too_far:
             return Verdict.NOTHING if was_too_far else Verdict.TOO_FAR

@@ -96,7 +96,7 @@ class ExplainMethods(RunMethods):
                         "its trigger has no fire time left: reschedule_job() gives it another one",
                     )
                 )
-        quarantined = inquiry.not_restorable()
+        quarantined = inquiry.not_restorable
         state: ExplainedState = record.state
         if quarantined is not None and state in ("active", "ended"):
             state = "quarantined"

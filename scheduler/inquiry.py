@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from ..jobstores.errors import described
@@ -46,6 +47,7 @@ class Inquiry(RunReasons):
         """What else is to be known."""
         return [*self._of_jitter(), *self._of_lost_runs(), *self._of_its_grace(), *self._of_its_last_runs()]
 
+    @cached_property
     def not_restorable(self) -> str | None:
         """Why this process does not run the job, whatever its schedule says; None if it would."""
         record = self._record
@@ -73,10 +75,11 @@ class Inquiry(RunReasons):
         port = self._port
         yield from store_reasons(port, from_micros(self._now, self._zone))
         if port.watch.too_far:
+            side = "ahead of" if port.watch.offset >= 0 else "behind"
             yield Reason(
                 "clock_offset",
-                f'the clock of this machine is more than {port.watch.limit:g} s (max_clock_offset) away from that of the server of job store "{port.alias}": '
-                "this scheduler claims nothing from it until they agree again",
+                f'the clock of this machine is {length(abs(port.watch.offset))} {side} that of the server of job store "{port.alias}", more than max_clock_offset '
+                f"({port.watch.limit:g} s): this scheduler claims nothing from it until they agree again",
             )
         if port.outage is not None and any(ticket.done for ticket in self._tickets_of_the_job()):
             yield Reason(
@@ -93,7 +96,7 @@ class Inquiry(RunReasons):
     # -- the job -----------------------------------------------------------------------------------------------------
 
     def _of_the_job(self, record: Record) -> Iterator[Reason]:
-        reason = self.not_restorable()
+        reason = self.not_restorable
         if reason is not None:
             yield self._quarantined(record, reason)
         if record.state == "parked":
@@ -142,8 +145,8 @@ class Inquiry(RunReasons):
         if executor is None:
             yield no_executor(alias, self._executors, self._port.shared)
             return
-        here = [run for run in self._runs if run.state == "claimed" and self._is_here(run)]
-        if not (self._is_due() or here):
+        queued = [run for run in self._runs if run.run in self._here and not self._here[run.run].started]
+        if not (queued or self._is_due()):
             return
         try:
             idle, waiting = executor.free_slots(), executor.waiting()
@@ -154,15 +157,17 @@ class Inquiry(RunReasons):
             )
             return
         queue = f"{waiting} {'run waits' if waiting == 1 else 'runs wait'} in its queue"
-        if idle == 0 and self._is_due():
+        if idle == 0 and self._is_due() and self._port.shared:
             yield Reason(
                 "executor_busy",
                 f'all workers of executor "{alias}" are busy, and {queue}; what helps: more workers (max_workers), or shorter jobs',
             )
-        elif waiting and here:
+        for run in queued:
             yield Reason(
                 "executor_queue",
-                f'it was claimed, and {queue} of executor "{alias}", in the order in which they came: it may be among them',
+                f'its run of {self._times(run)} was claimed {self._ago(run.claimed_at)}, and waits for a worker of executor "{alias}" ({queue}); what helps: '
+                "more workers (max_workers), or shorter jobs",
+                run_id=run.run_id,
             )
 
     # -- what is due -------------------------------------------------------------------------------------------------

@@ -15,7 +15,8 @@ from ..triggers import calls_user_code
 from ..triggers.instants import from_micros
 from .reasons import Reason, Situation, owner_words
 from .recent import RecentRun
-from .timewords import clock_time, length, moment
+from .runs import has_ended
+from .timewords import clock_time, length, moment, relative
 
 
 class RunReasons:
@@ -34,7 +35,9 @@ class RunReasons:
         self._situation = situation
         self._executors = executors
         self._zone, self._now, self._recent = zone, now, recent
-        self._runs = () if situation.record is None else situation.record.runs
+        runs = () if situation.record is None else situation.record.runs
+        self._runs = [run for run in runs if not has_ended(situation.port, run)]
+        self._here = {ticket.run: ticket for ticket in situation.tickets}
 
     # -- its runs ----------------------------------------------------------------------------------------------------
 
@@ -84,7 +87,10 @@ class RunReasons:
                 continue
             limit = None if self._job is None else self._job.timeout
             since = 0 if run.claimed_at is None else self._now - run.claimed_at
-            if limit is not None and since > limit * len(run.fire_times) * 1_000_000:
+            ticket = self._here.get(run.run)
+            if limit is None or since <= limit * len(run.fire_times) * 1_000_000:
+                pass
+            elif ticket is None or ticket.started:
                 yield Reason(
                     "over_time_limit",
                     f"a run of it ({self._whose(run)}) was claimed {length(since / 1e6)} ago, and its time limit (timeout) is {length(limit)}: it has waited "
@@ -112,7 +118,7 @@ class RunReasons:
         if is_gone(owner):
             yield Reason(
                 "owner_gone",
-                f"{what}, which is gone: within some seconds it is {then}",
+                f"{what}, which is gone: a scheduler finds that within some seconds, and then it is {then}",
                 run_id=run.run_id,
             )
         elif lease_until <= self._now:
@@ -149,7 +155,12 @@ class RunReasons:
         grace, at = job.misfire_grace_time, record.next_run_time
         trigger: Any = job.trigger
         if job.coalesce and not calls_user_code(trigger) and not trigger.one_off:
-            at = max(at, trigger.previous_before(self._now + 1) or at)  # the run is for the last fire time
+            try:
+                at = max(
+                    at, trigger.previous_before(self._now + 1) or at
+                )  # the run is for the last fire time
+            except ValueError:
+                pass  # it finds none within its bounds: that is told where it is asked for the next ones
         if grace is not None and self._now - at > grace * 1_000_000:
             yield Reason(
                 "misfire",
@@ -199,6 +210,9 @@ class RunReasons:
         times = run.run_times
         more = f" and {len(times) - 1} more" if len(times) > 1 else ""
         return f"{clock_time(self._shown(times[0]))}{more}"
+
+    def _ago(self, instant: int | None) -> str:
+        return "before" if instant is None else relative(self._shown(instant), self._shown(self._now))
 
     def _shown(self, instant: int) -> datetime:
         return from_micros(instant, self._zone)
