@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mainspring.jobstores.job import Job
+from mainspring.jobstores.policy import RunPolicy
 from mainspring.triggers.base import InstantTrigger
 
 
@@ -27,6 +28,7 @@ class Definition:
     max_recoveries: int
     strict: bool
     """Late or not, each run is to take place."""
+    policy: RunPolicy
 
     @property
     def one_off(self) -> bool:
@@ -61,6 +63,7 @@ class Catalog:
             job.recovery,
             job.max_recoveries,
             job.misfire_grace_time is None,
+            job._policy,
         )
 
     def __getitem__(self, payload: Any) -> Definition:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from unittest.mock import patch
 
 from mainspring.jobstores import edits, sharedstore, transitions
-from mainspring.scheduler import port
+from mainspring.scheduler import port, ticket
+
+from tests.simulation import flaws_of_care
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -40,7 +42,7 @@ def store_never_reads_back(world: World) -> Iterator[None]:
 @contextmanager
 def lease_is_not_checked(world: World) -> Iterator[None]:
     """A run is started without a look at its lease."""
-    with patch.object(port.Ticket, "may_start", lambda ticket: True):
+    with patch.object(ticket.Ticket, "may_start", lambda ticket: True):
         yield
 
 
@@ -150,6 +152,7 @@ FLAWS: Final[dict[str, Flaw]] = {
         edits_ignore_revisions,
         schedule_edits_ignore_claims,
         skip_is_run_again,
+        *flaws_of_care.FLAWS,
     )
 }
 """By name."""

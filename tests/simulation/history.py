@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from mainspring.jobstores.record import Record, Run
 
 from tests.simulation.server import Commit
 
-Ending: TypeAlias = Literal["open", "finished", "lost", "again", "returned", "removed"]
+Ending: TypeAlias = Literal["open", "finished", "retried", "lost", "again", "returned", "removed"]
 
 
 @dataclass(slots=True)
@@ -30,6 +30,12 @@ class ClaimedRun:
     """The process that wrote that it ended."""
     waited: bool = False
     """It had been claimed before: it was given back, or recovered."""
+    payload: Any = None
+    """That of its job when it was claimed."""
+    retry: Run | None = None
+    """The next attempt, which took its place."""
+    ended_in: Commit | None = None
+    """What wrote that it ended."""
 
     @property
     def boot(self) -> str:
@@ -45,6 +51,8 @@ class Fate:
     taken_at: int | None = None
     """When it was taken from the schedule."""
     lost: bool = False
+    skipped: bool = False
+    """It waited for room, and a later one took its place."""
     removed: bool = False
     """A person has removed the job while it was open."""
     asked_again: int = 0
@@ -70,8 +78,15 @@ class History:
         """How often a fire time was due once more because of that."""
         return sum(number == incarnation and begin <= time < end for number, begin, end in self.set_back)
 
-    def fate(self, incarnation: int, time: int) -> Fate:
-        return self.fates.setdefault((incarnation, time), Fate())
+    asked: dict[int, tuple[str, int]] = field(default_factory=dict)
+    """The runs that somebody asked for, by their numbers: of which job, and its incarnation."""
+
+    def fate(self, incarnation: int, root: int, time: int) -> Fate:
+        return self.fates.setdefault(self.key(incarnation, root, time), Fate())
+
+    def key(self, incarnation: int, root: int, time: int) -> tuple[int, int]:
+        """What identifies a fire time: with its incarnation; or, where there is none in a schedule, with the run that was asked for."""
+        return (root if root in self.asked else incarnation), time
 
 
 def told(commits: Iterable[Commit]) -> History:
@@ -94,12 +109,18 @@ def told(commits: Iterable[Commit]) -> History:
             and before.incarnation == after.incarnation
             and before.revision != after.revision
         ):
-            begin, end = after.fire_time, before.fire_time
-            if begin is not None and end is not None and begin < end:
+            begin, end = after.fire_time, 1 << 62 if before.fire_time is None else before.fire_time
+            if begin is not None and begin < end:
                 history.set_back.append((after.incarnation, begin, end))
         fresh: list[int] = []
         for number, run in new.items():
             was = old.get(number)
+            if run.kind == "now" and was is None and run.root is None and run.state == "waiting":
+                history.asked[number] = after.id, after.incarnation
+                history.jobs[number] = after.id
+                history.fate(after.incarnation, number, run.fire_times[0]).taken_at = commit.time
+            elif run.kind == "queued" and run.root is None and run.state == "waiting":
+                _queued(history, commit, after, was, run)
             if run.state == "claimed" and (was is None or was.state != "claimed"):
                 waited = _waited(old.values(), run)
                 _claimed(history, commit, after, run, waited)
@@ -107,25 +128,40 @@ def told(commits: Iterable[Commit]) -> History:
                     fresh += run.fire_times
             elif run.kind == "rerun" and run.state == "waiting" and was is None:
                 for time in run.fire_times:
-                    history.fate(_incarnation(after, run), time).asked_again += 1
+                    history.fate(_incarnation(after, run), run.run_id, time).asked_again += 1
         if commit.is_claim:
             history.taken.append((commit, fresh))
             for time in fresh:
-                history.fate(after.incarnation, time).taken_at = commit.time
+                history.fate(after.incarnation, 0, time).taken_at = commit.time
     return history
+
+
+def _queued(history: History, commit: Commit, record: Record, was: Run | None, run: Run) -> None:
+    """A run waits for room: since now, or for a later fire time than before."""
+    if was is not None and was.fire_times == run.fire_times:
+        return
+    if was is not None:
+        history.fate(record.incarnation, was.run_id, was.fire_times[0]).skipped = True
+    history.fate(record.incarnation, run.run_id, run.fire_times[0]).taken_at = commit.time
 
 
 def _claimed(history: History, commit: Commit, record: Record, run: Run, waited: bool) -> None:
     history.runs[run.run] = ClaimedRun(
-        record.id, _incarnation(record, run), run, commit.time, extended_at=commit.time, waited=waited
+        record.id,
+        _incarnation(record, run),
+        run,
+        commit.time,
+        extended_at=commit.time,
+        waited=waited,
+        payload=commit.payload,
     )
 
 
 def _follow(history: History, commit: Commit, before: Record, was: Run, run: Run | None) -> None:
     """What a commit made of a run that was there."""
     incarnation = _incarnation(before, was)
-    fates = [history.fate(incarnation, time) for time in was.fire_times]
-    removed = run is None and commit.after is None and before.state != "ended"
+    fates = [history.fate(incarnation, was.run_id, time) for time in was.fire_times]
+    removed = run is None and commit.after is None and commit.by_person
     if removed:
         for fate in fates:
             fate.removed = True
@@ -143,7 +179,8 @@ def _follow(history: History, commit: Commit, before: Record, was: Run, run: Run
     if removed:
         ending = "removed"
     elif run is None:
-        ending = "finished"
+        claimed.retry = _retry(commit, before, was)
+        ending = "finished" if claimed.retry is None else "retried"
     elif run.state == "lost":
         ending = "lost"
     elif run.recovered > was.recovered:
@@ -153,6 +190,17 @@ def _follow(history: History, commit: Commit, before: Record, was: Run, run: Run
     else:
         ending = "returned"
     claimed.ended_at, claimed.ending, claimed.ended_by = commit.time, ending, commit.writer
+    claimed.ended_in = commit
+
+
+def _retry(commit: Commit, before: Record, was: Run) -> Run | None:
+    """The attempt that took the place of a run."""
+    runs = () if commit.after is None else commit.after.runs
+    numbers = {run.run for run in before.runs}
+    return next(
+        (run for run in runs if run.kind == "retry" and run.root == was.run_id and run.run not in numbers),
+        None,
+    )
 
 
 def _waited(runs: Iterable[Run], run: Run) -> bool:

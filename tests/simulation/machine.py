@@ -237,9 +237,14 @@ class SimulatedExecutor(DirectExecutor):
         for run_time in submission.run_times:
             if submission.begin(run_time, boot.clock.now()):
                 start = world.started(boot, submission.job, ticket, to_micros(run_time), checked_at)
-                boot.sleep(world.duration(submission.job.id))
-                start.ended = True
-                submission.executed(None)
+                duration, error = world.outcome(boot, submission.job)
+                boot.sleep(duration)
+                start.ended_at, start.clock = boot.timeline.now, boot.clock.micros()
+                if error is None:
+                    submission.executed(None)
+                else:
+                    world.failed(boot, submission.job, start, error)
+                    submission.failed(error)
             else:
                 world.missed(boot, submission.job, ticket, to_micros(run_time))
         self._end(submission)

@@ -15,10 +15,12 @@ from mainspring.jobstores.errors import (
     JobStoreError,
     StaleJobError,
 )
-from mainspring.scheduler.errors import SchedulerNotRunningError
+from mainspring.jobstores.policy import DEFAULT
+from mainspring.scheduler.errors import SchedulerNotRunningError, TooManyRunsError
 from mainspring.triggers import DateTrigger, IntervalTrigger
 from mainspring.triggers.instants import from_micros, to_micros
 
+from tests.simulation.care import draw_options
 from tests.simulation.catalog import work
 from tests.simulation.scenario import JobSpec
 from tests.simulation.timeline import SECOND
@@ -44,6 +46,7 @@ KINDS = (
     "dismiss",
     "rerun",
 )
+CARE = ("run now", "run now", "run now", "care", "care", *KINDS)
 
 
 @dataclass(slots=True)
@@ -80,6 +83,9 @@ class People:
         for time, job_id, people in self._world.scenario.edits:
             for _ in range(people):
                 timeline.at(time, partial(self._at_some_machine, partial(self._change, job_id)))
+        for time, job_id, people in self._world.scenario.asks:
+            for _ in range(people):
+                timeline.at(time, partial(self._at_some_machine, partial(self._ask, job_id)))
 
     def _at_some_machine(self, action: Callable[[Boot], object]) -> None:
         boots = [boot for boot in self._world.boots if boot.alive and boot.scheduler.running]
@@ -101,15 +107,24 @@ class People:
             boot.sleep(SECOND)
 
     def _change(self, job_id: str, boot: Boot) -> None:
-        kind, spec = self._random.choice(KINDS), self.specs[job_id]
+        kinds, spec = CARE if self._world.scenario.careful else KINDS, self.specs[job_id]
+        kind = self._random.choice(kinds)
         scheduler = boot.scheduler
         if kind == "remove and add":
             self._call(boot, "remove", spec.id, lambda edit: scheduler.remove_job(spec.id))
             self._add(spec, boot)
         elif kind in ("dismiss", "rerun"):
             self._call(boot, kind, spec.id, lambda edit: self._care(boot, kind, spec.id))
+        elif kind == "run now":
+            self._ask(job_id, boot)
         else:
             self._call(boot, kind, spec.id, lambda edit: self._changed(boot, spec, edit))
+
+    def _ask(self, job_id: str, boot: Boot) -> None:
+        def ask(edit: Edit) -> None:
+            edit.mark = boot.scheduler.run_job_now(job_id).run_id
+
+        self._call(boot, "run now", job_id, ask)
 
     def _call(self, boot: Boot, kind: str, job_id: str, action: Callable[[Edit], Any]) -> Edit:
         world = self._world
@@ -123,7 +138,7 @@ class People:
         try:
             action(edit)
             edit.outcome = "done"
-        except (ConflictingIdError, JobLookupError, StaleJobError) as exc:
+        except (ConflictingIdError, JobLookupError, StaleJobError, TooManyRunsError) as exc:
             edit.outcome = type(exc).__name__
         except SchedulerNotRunningError:
             edit.outcome = "unknown"  # it was shut down in the middle of the call
@@ -147,7 +162,7 @@ class People:
             coalesce=spec.coalesce,
             max_instances=spec.max_instances,
             recovery=spec.recovery,
-            max_recoveries=2,
+            **{**spec.care.options, "max_recoveries": spec.max_recoveries},
         )
 
     def _trigger(self, spec: JobSpec, boot: Boot) -> DateTrigger | IntervalTrigger:
@@ -187,6 +202,10 @@ class People:
             case "options":
                 edit.mark = self._random.choice((1, 2, 10))
                 scheduler.modify_job(job_id, max_instances=edit.mark)
+            case "care":
+                options = draw_options(self._random)
+                edit.mark = DEFAULT.changed(options)
+                scheduler.modify_job(job_id, **options)
             case "pause":
                 scheduler.pause_job(job_id)
             case "resume":

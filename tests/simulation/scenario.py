@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Final, Literal, TypeAlias
 
+from tests.simulation.care import NONE, Care, draw_asks, draw_care
 from tests.simulation.store import Mode
 from tests.simulation.timeline import MILLISECOND, SECOND
 
@@ -74,6 +75,12 @@ class JobSpec:
     duration: float
     """Seconds that its runs take at most."""
     grace: float | None
+    care: Care = NONE
+
+    @property
+    def max_recoveries(self) -> int:
+        """How often a run may be recovered."""
+        return int(self.care.options.get("max_recoveries", 2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +105,10 @@ class Scenario:
     jobs: tuple[JobSpec, ...]
     edits: tuple[tuple[int, str, int], ...]
     """When which job is changed, by how many people at once."""
+    careful: bool = False
+    """Runs fail, take too long and kill their processes, and people ask jobs to run."""
+    asks: tuple[tuple[int, str, int], ...] = ()
+    """When which job is asked to run now, by how many people at once."""
 
     @property
     def end(self) -> int:
@@ -120,8 +131,32 @@ class Scenario:
         return all(abs(offset) <= SPREAD for offset in self.offsets)
 
 
-def draw(seed: int) -> Scenario:
-    """The scenario of a seed."""
+def draw(seed: int, *, plain: bool = False) -> Scenario:
+    """The scenario of a seed. A `plain` one is the same, but for runs that always succeed, and that nobody asks for."""
+    scenario = _draw(seed)
+    random = Random(f"care {seed}")
+    if plain or random.random() < 0.2:
+        return scenario
+    jobs = tuple(_with_care(random, job) for job in scenario.jobs)
+    ids = [job.id for job in jobs]
+    return replace(
+        scenario,
+        careful=True,
+        jobs=jobs,
+        asks=tuple(draw_asks(random, START, scenario.length, ids)),
+    )
+
+
+def _with_care(random: Random, job: JobSpec) -> JobSpec:
+    tight = random.random() < 0.4
+    return replace(
+        job,
+        care=draw_care(random),
+        max_instances=random.choice((1, 1, 2)) if tight else job.max_instances,
+    )
+
+
+def _draw(seed: int) -> Scenario:
     random = Random(f"scenario {seed}")
     length = random.choice((20, 30, 45, 60)) * SECOND
     wild_clocks = random.random() < 0.15

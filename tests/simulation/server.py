@@ -31,6 +31,8 @@ class Commit:
     is_claim: bool
     writer: str
     """The process that wrote it."""
+    by_person: bool
+    """In a call of somebody's; else in a pass of the loop, or of the keeper."""
 
     @property
     def job_id(self) -> str:
@@ -109,6 +111,8 @@ class Server:
     pushes: bool = False
     writer: str = ""
     """The process whose request is being done."""
+    by_person: bool = False
+    """It is one of a call of somebody's."""
 
     # -- what a request may do, in one moment ----------------------------------------------------------------------
 
@@ -188,7 +192,8 @@ class Server:
                 after = replace(after, payload=None)
             self.records[after.id] = after
             payload = self.payloads[after.id]
-        self.history.append(Commit(self.timeline.now, before, after, payload, claim, self.writer))
+        commit = Commit(self.timeline.now, before, after, payload, claim, self.writer, self.by_person)
+        self.history.append(commit)
         wake_at = None if after is None else after.wake_at
         if (
             self.pushes
@@ -255,7 +260,7 @@ class Link:
             if weather.silent:
                 back += weather.timeout
         else:
-            server.writer = self.process.name
+            server.writer, server.by_person = self.process.name, task.name == "user"
             try:
                 answer.value = request(server)
             except Exception as exc:

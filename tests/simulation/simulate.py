@@ -37,9 +37,9 @@ class Report:
         return sha256("\n".join(self.trace).encode()).hexdigest()
 
 
-def simulate(seed: int, *, tracing: bool = False, flaw: Flaw | None = None) -> Report:
-    """Simulate what a seed says, and check it."""
-    world = World(draw(seed), tracing=tracing)
+def simulate(seed: int, *, tracing: bool = False, flaw: Flaw | None = None, plain: bool = False) -> Report:
+    """Simulate what a seed says, and check it. `plain`: without runs that fail, and without what they need."""
+    world = World(draw(seed, plain=plain), tracing=tracing)
     with (flaw or FLAWS["none"])(world):
         world.run()
         found = violations(world)
@@ -51,6 +51,11 @@ def _counts(world: World) -> Counter[str]:
     counts = Counter(
         {
             "runs": len(world.starts),
+            "failures": sum(start.failed for start in world.starts),
+            "retries": sum(start.open_run.kind == "retry" for start in world.starts),
+            "runs asked for": sum(start.open_run.kind == "now" for start in world.starts),
+            "runs from a queue": sum(start.open_run.kind == "queued" for start in world.starts),
+            "recovered runs": sum(start.open_run.kind == "rerun" for start in world.starts),
             "writes": len(world.server.history),
             "calls of people": len(world.edits),
             "virtual seconds": (world.timeline.now - world.scenario.end + world.scenario.length) // 1_000_000,
@@ -81,9 +86,9 @@ def simulated(seeds: Iterable[int], processes: int) -> Iterator[Report]:
         yield from pool.imap(_simulate, seeds, chunksize=20)
 
 
-def command(seed: int) -> str:
+def command(seed: int, *, plain: bool = False) -> str:
     """How to see a seed again."""
-    return f"python -m tests.simulation.simulate --seed {seed} --trace"
+    return f"python -m tests.simulation.simulate --seed {seed}{' --plain' if plain else ''} --trace"
 
 
 def main() -> int:
@@ -97,11 +102,15 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="only this one")
     parser.add_argument("--trace", action="store_true", help="with --seed: all that happened")
     parser.add_argument(
+        "--plain", action="store_true", help="with --seed: no run fails, and none is asked for"
+    )
+    parser.add_argument(
         "--flaw", choices=sorted(FLAWS), default="none", help="with --seed: what is wrong on purpose"
     )
     options = parser.parse_args()
     if options.seed is not None:
-        report = simulate(options.seed, tracing=options.trace, flaw=FLAWS[options.flaw])
+        flaw = FLAWS[options.flaw]
+        report = simulate(options.seed, tracing=options.trace, flaw=flaw, plain=options.plain)
         print(*report.trace, *report.violations, sep="\n")
         return len(report.violations)
     failed = 0

@@ -10,18 +10,19 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from mainspring.events import EVENT_JOB_MAX_INSTANCES
+from mainspring.jobstores.record import Record
 from mainspring.triggers.instants import to_micros
 
 from tests.simulation.history import Fate, History, told
 from tests.simulation.lateness import what_is_due_is_claimed, wrong_clocks_claim_nothing
 from tests.simulation.scenario import shown
-from tests.simulation.statements_of_edits import STATEMENTS
+from tests.simulation.server import Commit
+from tests.simulation.statements_of_care import STATEMENTS as OF_CARE
+from tests.simulation.statements_of_edits import STATEMENTS as OF_EDITS
 from tests.simulation.timeline import SECOND
 
 if TYPE_CHECKING:
     from tests.simulation.world import Start, World
-
-MAX_RECOVERIES: Final = 2
 
 TROUBLES: Final = frozenset({"crash", "freeze", "cut", "slow", "losses"})
 """What keeps a scheduler from its leases. A restart in order and a clock within the margin do not. An outage does, and is the same for
@@ -45,45 +46,52 @@ def violations(world: World) -> list[str]:
         nothing_is_left,
         what_is_due_is_claimed,
         wrong_clocks_claim_nothing,
-        *STATEMENTS,
+        *OF_CARE,
+        *OF_EDITS,
     ):
         found += [f"{statement.__name__}: {what}" for what in statement(world, history)]
     return found
 
 
 def never_twice(world: World, history: History) -> Iterator[str]:
-    """Under skip, no fire time is started twice; under rerun, as often as it was recovered at most, and that is bounded."""
-    starts: defaultdict[tuple[int, int], list[Start]] = defaultdict(list)
+    """Each attempt of a run is started once for each of its fire times at most; and each fire time has one run, under skip and rerun."""
+    attempts: defaultdict[tuple[int, int, int], list[Start]] = defaultdict(list)
+    roots: defaultdict[tuple[int, int], set[int]] = defaultdict(set)
     for start in world.starts:
-        starts[start.incarnation, start.fire_time].append(start)
-    for (incarnation, time), those in starts.items():
-        fate = history.fate(incarnation, time)
-        recovery = world.people.specs[those[0].job_id].recovery
-        allowed = 1 + fate.asked_again + history.times_set_back(incarnation, time)
-        if recovery == "rerun":
-            allowed += min(fate.recovered, MAX_RECOVERIES)
-        if len(those) > allowed:
+        attempts[start.root, start.attempt, start.fire_time].append(start)
+        if start.root not in history.asked:
+            roots[start.incarnation, start.fire_time].add(start.root)
+    for (_, number, time), those in attempts.items():
+        if len(those) > 1:
             where = ", ".join(f"{start.boot} at {shown(start.time)}" for start in those)
-            yield f"{those[0].job_id} of {shown(time)} was started {len(those)} times under {recovery}: {where}"
+            yield f"attempt {number} of {those[0].job_id} of {shown(time)} was started {len(those)} times: {where}"
+    for (incarnation, time), numbers in roots.items():
+        if len(numbers) > 1 + history.times_set_back(incarnation, time):
+            yield f"{history.jobs[incarnation]} of {shown(time)} has had {len(numbers)} runs"
 
 
 def nothing_is_missing(world: World, history: History) -> Iterator[str]:
-    """Each fire time that was taken from a schedule has run to its end, or is listed as lost, or a person took it away."""
-    ended: set[tuple[int, int]] = {(s.incarnation, s.fire_time) for s in world.starts if s.ended}
+    """Each fire time that was taken from a schedule, and each run that was asked for, has come to its last attempt's end, or is listed as
+    lost, or a person took it away."""
+    ended = {
+        history.key(start.incarnation, start.root, start.fire_time)
+        for start in world.starts
+        if start.ended_at is not None and start.follows is None
+    }
     skipped = _skipped(world)
     held = {
-        (record.incarnation, time)
+        history.key(record.incarnation, run.run_id, time)
         for record in world.server.records.values()
         for run in record.runs
         if run.state == "waiting" and run.blocked and record.state == "paused"
         for time in run.fire_times
     }
-    for (incarnation, time), fate in history.fates.items():
-        job_id = history.jobs[incarnation]
-        key = (job_id, incarnation, time)
-        if fate.taken_at is None or (incarnation, time) in ended or key in world.misses:
+    for key, fate in history.fates.items():
+        number, time = key
+        job_id = history.jobs[number]
+        if fate.taken_at is None or key in ended or (job_id, number, time) in world.misses:
             continue
-        if fate.removed or (job_id, time) in skipped or (incarnation, time) in held:
+        if fate.removed or fate.skipped or (job_id, time) in skipped or key in held:
             continue
         if not fate.lost:
             yield f"{job_id} of {shown(time)} was taken at {shown(fate.taken_at)}, and neither ran nor is it lost"
@@ -114,6 +122,8 @@ def schedules_move_with_a_reason(world: World, history: History) -> Iterator[str
         if taken == passed or (definition.coalesce and taken == passed[-1:]):
             continue
         if not taken and len(claimed) >= definition.max_instances:
+            if after is not None and definition.policy.while_running == "queue":
+                yield from _waits(after, passed[-1], commit)
             continue
         yield (
             f"{before.id}: the claim of {shown(commit.time)} took {[*map(shown, taken)]} where {[*map(shown, passed)]} were due"
@@ -176,7 +186,8 @@ def not_too_early(world: World, history: History) -> Iterator[str]:
         # What had waited is due when another scheduler says so, and was so by the clock of a third one.
         first = claimed is None or (claimed.run.kind == "schedule" and not claimed.waited)
         most = ahead[start.boot.split(".")[0]] if first else max(ahead.values())
-        if start.fire_time - start.time > most:
+        due = start.fire_time if claimed is None or first else max(start.fire_time, claimed.run.due)
+        if due - start.time > most:
             yield f"{start.job_id} of {shown(start.fire_time)} was started by {start.boot} at {shown(start.time)}"
 
 
@@ -184,7 +195,9 @@ def nothing_is_left(world: World, history: History) -> Iterator[str]:
     """When all is well for long enough, nothing is claimed, nothing waits, what was due has run, and everybody is at work."""
     for record in world.server.records.values():
         for run in record.runs:
-            if run.state == "claimed" or (run.state == "waiting" and not run.blocked):
+            if run.state == "claimed" or (
+                run.state == "waiting" and not (run.blocked and record.state == "paused")
+            ):
                 yield f"{record.id} has a run of {shown(run.due)} that is {run.state} still, by {run.owner}"
         if record.wake_at is not None:
             yield f"{record.id} is due still, since {shown(record.wake_at)} ({record.state})"
@@ -203,13 +216,23 @@ def nothing_is_left(world: World, history: History) -> Iterator[str]:
 # -- parts ---------------------------------------------------------------------------------------------------------
 
 
-def _may_be_lost(world: World, history: History, key: tuple[str, int, int], fate: Fate) -> bool:
+def _may_be_lost(world: World, history: History, key: tuple[int, int], fate: Fate) -> bool:
     """Whether a run under rerun may be lost: it was recovered too often, or another job has taken its id since."""
-    job_id, incarnation, _ = key
-    if fate.recovered >= MAX_RECOVERIES:
+    job_id = history.jobs[key[0]]
+    if fate.recovered >= world.people.specs[job_id].max_recoveries:
         return True
-    incarnations = [number for number, name in history.jobs.items() if name == job_id]
+    incarnations = [
+        number for number, name in history.jobs.items() if name == job_id and number not in history.asked
+    ]
+    _, incarnation = history.asked.get(key[0], (job_id, key[0]))
     return incarnations[-1] != incarnation
+
+
+def _waits(record: Record, fire_time: int, commit: Commit) -> Iterator[str]:
+    """A fire time that found no room waits for it, it and no other one."""
+    waiting = [run.fire_times for run in record.runs if run.kind == "queued" and run.state == "waiting"]
+    if waiting != [(fire_time,)]:
+        yield f"{record.id} of {shown(fire_time)} found no room at {shown(commit.time)}, and {waiting} wait for it"
 
 
 def _skipped(world: World) -> set[tuple[str, int]]:

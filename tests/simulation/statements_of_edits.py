@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from mainspring.jobstores.record import Record
+from mainspring.jobstores.record import SCHEDULE_OVER, Record, is_over
 
 from tests.simulation.catalog import Definition
 from tests.simulation.history import History
@@ -21,6 +21,7 @@ MAY_CHANGE: Final[dict[str, frozenset[str]]] = {
     "rename": frozenset({"name"}),
     "arguments": frozenset({"number"}),
     "options": frozenset({"max_instances"}),
+    "care": frozenset({"policy"}),
     "pause": frozenset({"schedule"}),
     "resume": frozenset({"schedule"}),
     "reschedule": frozenset({"trigger", "schedule"}),
@@ -30,7 +31,7 @@ MAY_CHANGE: Final[dict[str, frozenset[str]]] = {
 """What a call of this kind changes of a job."""
 
 ALWAYS_WRITE: Final = frozenset(
-    {"rename", "arguments", "options", "reschedule", "seconds", "move", "add", "remove"}
+    {"rename", "arguments", "options", "care", "reschedule", "seconds", "move", "add", "remove"}
 )
 """Calls that write something whenever they succeed."""
 
@@ -58,16 +59,19 @@ def edits_are_kept(world: World, history: History) -> Iterator[str]:
         seen, payloads[job_id] = payloads.get(job_id), commit.payload
         if after is None:
             assert before is not None
-            if before.state != "ended" and not commit.is_claim:
-                by_nobody = [*_one_of(calls[job_id], commit, {"remove", "resume"}, matched, "was removed")]
-                # One that was parked for a loss ends when that loss is withdrawn or dismissed.
-                yield from [] if before.state == "parked" else by_nobody
+            # One that was parked for a loss, or paused when its schedule was over, ends when that loss is withdrawn or dismissed.
+            was_over = before.state in ("ended", "parked") or before.reason == SCHEDULE_OVER
+            if commit.by_person:
+                if not (was_over and _covering(calls[job_id], commit, "dismiss")):
+                    yield from _one_of(calls[job_id], commit, {"remove", "resume"}, matched, "was removed")
+            elif not was_over and not commit.is_claim:
+                yield f"{job_id} was removed at {shown(commit.time)} by {commit.writer}, and by nobody's call"
         elif before is None or before.incarnation != after.incarnation:
             number = world.catalog[commit.payload].number
             # The arguments of one that was pending may have been changed before it was added.
             kinds = ("add", "arguments")
             call = next((e for e in calls[job_id] if e.number == number and e.kind in kinds), None)
-            if call is None or not _covers(call, commit):
+            if call is None or not covers(call, commit):
                 yield f"{job_id} was added at {shown(commit.time)}, and nobody did it"
             else:
                 matched[call.number] += 1
@@ -102,14 +106,14 @@ def answers_are_true(world: World, history: History) -> Iterator[str]:
         if edit.end is None or edit.outcome in ("done", "unknown"):
             continue
         states = {
-            record is not None and record.state != "ended" for record in _during(presence[edit.job_id], edit)
+            record is not None and not is_over(record) for record in _during(presence[edit.job_id], edit)
         }
         wanted = edit.outcome == "ConflictingIdError"
         if edit.outcome == "StaleJobError" or (edit.kind in ("dismiss", "rerun")):
             continue
         if wanted not in states:
             there = "was none" if wanted else "was one all the time"
-            yield f"{_named(edit)} was told {edit.outcome}, and there {there}"
+            yield f"{named(edit)} was told {edit.outcome}, and there {there}"
 
 
 STATEMENTS: Final = (edits_are_kept, answers_are_true)
@@ -132,7 +136,7 @@ def _one_of(
         for edit in calls
         if edit.kind in kinds
         and not matched[edit.number]
-        and _covers(edit, commit)
+        and covers(edit, commit)
         and (written is None or edit.mark is None or edit.mark == _mark(edit.kind, *written))
     ]
     if fitting:
@@ -160,6 +164,8 @@ def _mark(kind: str, record: Record, definition: Definition) -> object:
             return definition.number
         case "options":
             return definition.max_instances
+        case "care":
+            return definition.policy
         case "move":
             return record.next_run_time
         case _:
@@ -168,11 +174,11 @@ def _mark(kind: str, record: Record, definition: Definition) -> object:
 
 def _answered_truly(edit: Edit, times: int) -> Iterator[str]:
     if times > 1:
-        yield f"{_named(edit)} was written {times} times"
+        yield f"{named(edit)} was written {times} times"
     if edit.outcome == "done" and not times and edit.kind in ALWAYS_WRITE:
-        yield f"{_named(edit)} succeeded, and was not written"
+        yield f"{named(edit)} succeeded, and was not written"
     if edit.outcome not in ("done", "unknown") and times:
-        yield f"{_named(edit)} was told {edit.outcome}, and was written"
+        yield f"{named(edit)} was told {edit.outcome}, and was written"
 
 
 def _only_a_pass(commit: Commit, before: Record, after: Record, seen: object) -> Iterator[str]:
@@ -189,7 +195,7 @@ def _only_a_pass(commit: Commit, before: Record, after: Record, seen: object) ->
 def _changes(was: Definition, now: Definition, before: Record, after: Record) -> set[str]:
     changed = {
         name
-        for name in ("number", "name", "trigger", "max_instances", "coalesce", "recovery", "strict")
+        for name in ("number", "name", "trigger", "max_instances", "coalesce", "recovery", "strict", "policy")
         if getattr(was, name) != getattr(now, name)
     }
     if (before.state, before.next_run_time, before.fire_time) != (
@@ -207,13 +213,17 @@ def _kinds(changed: set[str], after: Record) -> set[str]:
     return kinds - ({"resume" if after.state == "paused" else "pause"} if changed else {"resume", "pause"})
 
 
-def _covers(edit: Edit, commit: Commit) -> bool:
+def covers(edit: Edit, commit: Commit) -> bool:
     """Whether a commit may be what a call wrote. What a caller has given up may be written later still."""
     return (
         edit.boot == commit.writer
         and edit.begin <= commit.time
         and (edit.end is None or commit.time <= edit.end or edit.outcome == "unknown")
     )
+
+
+def _covering(calls: list[Edit], commit: Commit, kind: str) -> bool:
+    return any(edit.kind == kind and covers(edit, commit) for edit in calls)
 
 
 def _during(presence: list[tuple[int, Record | None]], edit: Edit) -> list[Record | None]:
@@ -228,5 +238,5 @@ def _during(presence: list[tuple[int, Record | None]], edit: Edit) -> list[Recor
     return found
 
 
-def _named(edit: Edit) -> str:
+def named(edit: Edit) -> str:
     return f"call {edit.number} ({edit.kind} {edit.job_id} on {edit.boot}, {shown(edit.begin)} to {shown(edit.end)})"

@@ -31,7 +31,6 @@ Mode: TypeAlias = Literal["transaction", "reserve"]
 RESERVED_FOR: Final = 2 * SECOND
 """µs: a reservation is only an optimisation, and ends by itself."""
 
-FIRST_LOOK: Final = 16
 _TRIES: Final = 20
 
 
@@ -166,7 +165,7 @@ class SimulatedJobStore(SharedJobStore):
     def _claim_in_one_step(self, batch: ClaimBatch, now: int, wanted: Wanted) -> Won:
         due, next_wake = self._link.ask(
             lambda server: (
-                {alias: server.due(alias, now, FIRST_LOOK) for alias in wanted},
+                {alias: server.due(alias, now, PAGE) for alias in wanted},
                 server.next_wake(wanted, now),
             )
         )
@@ -177,7 +176,7 @@ class SimulatedJobStore(SharedJobStore):
         def step(server: Server) -> bool:
             won = batch.begin()
             for alias, room in wanted.items():
-                batch.decide(server.due(alias, now, min(max(room, 0) + 1, PAGE)), room)
+                batch.decide(server.due(alias, now, PAGE), room)
             if not all(server.write(batch.written, whole=True, claim=True)):
                 return False
             won.wake_at = server.next_wake(wanted, now)
@@ -205,8 +204,9 @@ class SimulatedJobStore(SharedJobStore):
             for alias, room in wanted.items():
                 taken = {job_id for job_id, held in server.reserved.items() if held.owner != me}
                 free = [record for record in server.due(alias, now, PAGE) if record.id not in taken]
-                found[alias] = free[: max(room, 0) + 1]
-                for record in found[alias][: max(room, 0)]:
+                # What is passed over takes no room: who needs more reads on.
+                found[alias] = free
+                for record in free[: max(room, 0)]:
                     server.reserved[record.id] = Reservation(me, server.timeline.now + RESERVED_FOR)
             ends = [held.until for held in server.reserved.values() if held.owner != me]
             times = [*ends, *([] if (wake := server.next_wake(wanted, now)) is None else [wake])]

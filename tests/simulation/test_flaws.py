@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.simulation.flaws import FLAWS
+from tests.simulation.flaws_of_care import FLAWS as OF_CARE
 from tests.simulation.simulate import simulate
 
 WITHIN = 1_000
@@ -13,7 +14,8 @@ WITHIN = 1_000
 
 @pytest.mark.parametrize("name", [name for name in FLAWS if name != "none"])
 def test_what_is_wrong_is_found(name: str) -> None:
+    plain = FLAWS[name] not in OF_CARE
     for seed in range(WITHIN):
-        if simulate(seed, flaw=FLAWS[name]).violations:
+        if simulate(seed, flaw=FLAWS[name], plain=plain).violations:
             return
     pytest.fail(f"{name}: {FLAWS[name].__doc__} In {WITHIN} seeds, nothing was found wrong")

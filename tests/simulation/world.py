@@ -27,7 +27,9 @@ from mainspring.events import (
 )
 from mainspring.jobstores import recordstore, sharedstore
 from mainspring.jobstores.errors import ConflictingIdError, JobStoreError, StoreUnreachableError
+from mainspring.jobstores.record import Run
 
+from tests.simulation.care import NONE, delay, is_retried, outcome
 from tests.simulation.catalog import Catalog
 from tests.simulation.machine import Boot
 from tests.simulation.people import Edit, People
@@ -56,7 +58,25 @@ class Start:
     checked_at: int
     """When its scheduler was last sure that it may start."""
     definition: int
-    ended: bool = False
+    open_run: Run
+    """As it was claimed."""
+    ended_at: int | None = None
+    failed: bool = False
+    follows: tuple[int, int] | None = None
+    """It has failed and is to be tried again: how many µs later, at least and at most."""
+    clock: int = 0
+    """When it ended, by the clock of its machine."""
+    keeps: bool = False
+    """It has failed, and the job is to be kept for that if this was the last of it."""
+
+    @property
+    def attempt(self) -> int:
+        return self.open_run.attempt
+
+    @property
+    def root(self) -> int:
+        """What identifies the run through all its attempts."""
+        return self.open_run.run_id
 
 
 @dataclass(slots=True)
@@ -110,6 +130,7 @@ class World:
     tasks_at_the_end: list[list[str]] = field(default_factory=list)
     """What each machine was still doing then."""
     _random: Random = field(init=False)
+    _luck: Random = field(init=False)
     begun: list[tuple[int, str]] = field(default_factory=list)
     """When which process has started its scheduler."""
     died: dict[str, int] = field(default_factory=dict)
@@ -119,6 +140,7 @@ class World:
         scenario = self.scenario
         self.timeline = Timeline(START)
         self._random = Random(f"world {scenario.seed}")
+        self._luck = Random(f"luck {scenario.seed}")
         weather = Weather(scenario.latency, scenario.loss, silent=scenario.silent)
         self.server = Server(
             self.timeline,
@@ -297,11 +319,34 @@ class World:
             fire_time,
             checked_at,
             job.args[0],
+            ticket.open_run,
         )
         self.starts.append(start)
         if self.tracing:
-            self.tell(boot.name, f"STARTS {job.id} of {shown(fire_time)}, run {ticket.run % 10**6}")
+            self.tell(
+                boot.name,
+                f"STARTS {job.id} of {shown(fire_time)}, run {ticket.run % 10**6}, attempt {start.attempt}",
+            )
         return start
+
+    def outcome(self, boot: Boot, job: Any) -> tuple[int, BaseException | None]:
+        """µs that a run of a job takes, and with what it fails. Now and then it kills its process instead."""
+        care, took = self.people.specs[job.id].care, self.duration(job.id)
+        if care is NONE:
+            return took, None
+        if self._luck.random() < care.kills and self.timeline.now < self.scenario.end:
+            place = next(place for place, other in enumerate(self.boots) if other is boot)
+            crash = Fault("crash", self.timeline.now, self._luck.randrange(5 * SECOND), place)
+            self.timeline.at(self.timeline.now, lambda: self._befall(crash))
+        return outcome(self._luck, care, took, job.timeout)
+
+    def failed(self, boot: Boot, job: Any, start: Start, error: BaseException) -> None:
+        """A run has failed: note what is to follow."""
+        run = start.open_run
+        start.failed, start.keeps = True, job.keep_failed
+        if is_retried(job, run.retried, error):
+            start.follows = delay(job, run.retried)
+        self.tell(boot.name, f"FAILS {job.id} of {shown(start.fire_time)}, attempt {run.attempt}: {error!r}")
 
     def missed(self, boot: Boot, job: Any, ticket: Any, fire_time: int) -> None:
         """A run was too late for its job's misfire grace."""
@@ -338,7 +383,7 @@ class World:
         self.failures.append(f"the task {task.name!r} of {boot.name} has ended with {exc!r}\n{where}")
 
 
-_EXPECTED: Final = re.compile(r"job store|was lost|parked|LOST", re.IGNORECASE)
+_EXPECTED: Final = re.compile(r"job store|was lost|parked|LOST|failed, and was the last", re.IGNORECASE)
 """Errors that a scheduler reports of what befell it."""
 
 
