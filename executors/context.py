@@ -65,7 +65,8 @@ class CurrentRun:
 
     @property
     def cancel_reason(self) -> str | None:
-        """Why `cancelled`: "timeout" (over its time limit), "shutdown" (of its executor), "lost" (another scheduler has it now)."""
+        """Why `cancelled`: "timeout" (over its time limit), "shutdown" (of its executor), "lost" (recovered by another
+        scheduler, or its job was removed)."""
         if self._reason is None and self.time_left == 0:
             self.cancel("timeout")
         return self._reason

@@ -131,7 +131,8 @@ class Keeper:
                 self._reported.add(key.run)
                 self._engine.cancel(ticket, "lost")
                 self._engine.logger.warning(
-                    'A run of job "%s" goes on here, but its lease was over and another scheduler has recovered it',
+                    'A run of job "%s" goes on here that is no longer this scheduler\'s: its lease was over and another one has recovered it, or its job was '
+                    "removed",
                     key.job_id,
                 )
 
