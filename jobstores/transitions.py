@@ -161,9 +161,12 @@ def finish(record: Record, outcome: Outcome, stamp: str) -> tuple[Transition, Ru
     changed = with_runs(record, unblocked(runs, record.state))
     if was_lost:
         changed = end_if_parked_for_loss(changed)
-    schedule_over = changed.state == "ended" or changed.reason == SCHEDULE_OVER
-    if outcome.parked is not None and run.incarnation is None and schedule_over:
-        changed = _parked(changed, outcome.parked, run)
+    if outcome.parked is not None and run.incarnation is None:
+        if _is_over(changed):
+            changed = _parked(changed, outcome.parked, run)
+        elif _is_parked_for_loss(changed):
+            # It would go when that loss is dismissed: from now on it is kept for its failure.
+            changed = replace(changed, reason=outcome.parked)
     return seal(changed, stamp), run if was_lost else None
 
 
@@ -272,7 +275,7 @@ def recover(
             given_up,
         )
         parks = True
-    elif after.state == "ended" and any(lost for _, lost in found):
+    elif _is_over(after) and any(lost for _, lost in found):
         lost_run = next(run for run, lost in found if lost)
         again = f" (it was run again {lost_run.recovered} times)" if lost_run.recovered else ""
         after = _parked(
@@ -347,19 +350,34 @@ def capped(record: Record) -> Record:
 def _parked(record: Record, reason: str, run: Run) -> Record:
     """Park the job. It keeps a time such that a resume needs a strictly later one: that which failed or was lost.
 
-    With a schedule ahead, that is just before its next fire time: those since the failed one may have been run already.
+    With a schedule ahead, that is just before its next fire time: those since the failed one may have been run already. Runs that a pause has
+    held back wait no longer: nothing would clear their marks, since a parked job cannot be resumed without a further fire time.
     """
     fire_time = run.fire_times[-1]
     if record.fire_time is not None:
         fire_time = max(fire_time, record.fire_time - (record.state != "ended"))
-    return replace(record, state="parked", reason=reason, next_run_time=None, fire_time=fire_time)
+    return replace(
+        record,
+        state="parked",
+        reason=reason,
+        next_run_time=None,
+        fire_time=fire_time,
+        runs=unblocked(record.runs, "parked"),
+    )
+
+
+def _is_over(record: Record) -> bool:
+    """Whether there is no further fire time: its last runs are all that is left of the job."""
+    return record.state == "ended" or record.reason == SCHEDULE_OVER
+
+
+def _is_parked_for_loss(record: Record) -> bool:
+    return record.state == "parked" and (record.reason or "").startswith(ParkedReason.LOST)
 
 
 def end_if_parked_for_loss(record: Record) -> Record:
     """A job that stands parked only for a lost run ends when none is lost any more."""
-    if record.state != "parked" or not (record.reason or "").startswith(ParkedReason.LOST):
-        return record
-    if any(run.state == "lost" for run in record.runs):
+    if not _is_parked_for_loss(record) or any(run.state == "lost" for run in record.runs):
         return record
     return replace(record, state="ended", reason=None)
 
