@@ -16,12 +16,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from unittest.mock import patch
 
+from mainspring.jobstores.record import SCHEDULE_OVER
 from mainspring.scheduler import decision
 
 from tests.explorer.people import begin
-from tests.explorer.properties import Violation, check, require, shown
+from tests.explorer.properties import check, shown
 from tests.explorer.scenarios import DEEP, DEEP_STATES, QUICK, QUICK_STATES
 from tests.explorer.steps import moves
+from tests.explorer.violation import Violation, require
 from tests.explorer.world import Scenario, World, canonical
 
 SETTLED = 20
@@ -102,6 +104,7 @@ def settle(world: World, scenario: Scenario, rounds: int = 6) -> None:
             edits=scenario.edit_budget,
             shifts=scenario.shifts,
             crashes=scenario.crashes,
+            failures=scenario.failures,
         )
         for _ in range(60):
             step = next((step for name, step in moves(world, quiet) if _is_progress(name)), None)
@@ -117,6 +120,11 @@ def settle(world: World, scenario: Scenario, rounds: int = 6) -> None:
         for run in world.record.runs:
             if run.state == "claimed" or (run.state == "waiting" and world.record.state != "paused"):
                 left.update((run.incarnation or world.record.incarnation, at) for at in run.fire_times)
+        ended = world.record.state == "ended" or world.record.reason == SCHEDULE_OVER
+        require(
+            not ended or any(run.state != "claimed" for run in world.record.runs),
+            "a job that has ended stays for ever",
+        )
     stuck = sorted(undone & left)
     require(not stuck, f"runs that stay open for ever: {[shown(at) for _, at in stuck]}")
 
@@ -150,6 +158,7 @@ def _record(world: World) -> str:
         return f"t={world.time} no record"
     runs = ", ".join(
         f"{run.run} {run.kind} {'/'.join(map(shown, run.fire_times))} {run.state}"
+        + (f" attempt {run.attempt}" if run.attempt > 1 else "")
         + (f" by {run.owner}" if run.owner else "")
         + (f" until {shown(run.lease_until)}" if run.lease_until else "")
         + (" blocked" if run.blocked else "")

@@ -11,7 +11,7 @@ from mainspring.jobstores import edits
 from mainspring.jobstores.record import Plan, Record, Run
 from mainspring.scheduler import planning
 
-from tests.explorer import properties
+from tests.explorer import attempts, properties
 from tests.explorer.world import (
     NEW_STAMP,
     UNIT,
@@ -45,6 +45,9 @@ def defined(scenario: Scenario) -> Definition:
         scenario.max_instances,
         scenario.coalesce,
         scenario.max_recoveries,
+        scenario.max_retries,
+        scenario.keep_failed,
+        scenario.while_running,
     )
 
 
@@ -55,7 +58,7 @@ def edit_moves(world: World, scenario: Scenario, process: Process) -> Moves:
     record = world.record
     if process.edit is not None:
         yield f"{process.name} writes: {process.edit.kind}", partial(write_edit, world, process, process.edit)
-    elif record is not None and record.state != "ended" and world.edits < scenario.edit_budget:
+    elif record is not None and attempts.is_there(record) and world.edits < scenario.edit_budget:
         for kind in scenario.edits:
             edit = prepared(world, process, kind, record)
             if edit is not None:
@@ -70,6 +73,10 @@ def prepared(world: World, process: Process, kind: str, record: Record) -> Edit 
     plan: Plan | None = None
     if kind in ("rename", "update"):
         definition = definition._replace(name=definition.name + 1)
+    elif kind == "no retries":
+        definition = definition._replace(max_retries=0)
+    elif kind == "keep":
+        definition = definition._replace(keep_failed=not definition.keep_failed)
     if kind == "more room":
         definition = definition._replace(max_instances=definition.max_instances + 1)
     elif kind == "executor":
@@ -80,12 +87,14 @@ def prepared(world: World, process: Process, kind: str, record: Record) -> Edit 
         plan = planning.resumed(record, trigger, now, names)
     elif kind in ("move", "update"):
         # Later than all that was scheduled, and on nobody's grid: what a user sets to a time that was run is run again.
-        kept = record.fire_time if record.fire_time is not None else at(world.time)
+        kept = record.fire_time
+        if kept is None:
+            kept = max(at(world.time), *(fate.fire_time for fate in world.fates))
         plan = planning.moved(record, kept + UNIT + 3)
     elif kind == "reschedule":
         definition = definition._replace(phase=definition.phase + 7, name=definition.name + 1)
         plan = planning.added(trigger_of(definition), now, names)
-    if plan is None and kind not in ("rename", "more room", "executor"):
+    if plan is None and (definition, executor) == (record.payload, record.executor):
         return None
     return Edit(kind, replace(record, runs=(), wake_at=None), definition, executor, plan)
 
@@ -133,9 +142,9 @@ def acts(world: World, scenario: Scenario) -> Moves:
         yield "the job is added again", partial(add, world, defined(scenario))
     if record is None:
         return
-    if "remove" in scenario.acts and record.state != "ended":
+    if "remove" in scenario.acts and attempts.is_there(record):
         yield "the job is removed", partial(remove, world)
-    if "now" in scenario.acts and record.state != "ended":
+    if "now" in scenario.acts and attempts.is_there(record):
         yield "a run now is asked for", partial(run_now, world, scenario)
     for run in record.runs:
         if run.state == "lost" and "dismiss" in scenario.acts:
@@ -151,6 +160,9 @@ def add(world: World, definition: Definition) -> World:
         "job", born, "default", None, plan.next_run_time, plan.fire_time, plan.state, (), 0, "", definition
     )
     after = edits.add(world.record, new, NEW_STAMP)
+    if after is None:
+        return world._replace(acts=world.acts - 1)  # refused: the id is taken
+    attempts.replaced(world)
     world = world._replace(born=born, expected=Expected(born, definition, "default", plan.state == "paused"))
     return properties.write(world, "add", after)
 
@@ -167,6 +179,7 @@ def run_now(world: World, scenario: Scenario) -> World:
     asked_at = at(world.time) - 1 - world.acts
     run = Run(Names(world).getrandbits(63), "now", (asked_at,), asked_at, "waiting")
     after = edits.run_now(world.record, run, NEW_STAMP)
+    attempts.asked_for(world.record, after)
     fate = Fate(world.record.incarnation, asked_at)
     return properties.write(world._replace(fates=tuple(sorted((*world.fates, fate)))), "run now", after)
 

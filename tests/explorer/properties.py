@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import fields
 
 from mainspring.jobstores import transitions
-from mainspring.jobstores.record import Decision, Record, Run, Transition, Written
+from mainspring.jobstores.record import SCHEDULE_OVER, Decision, Record, Run, Transition, Written
 from mainspring.scheduler import decision
 
+from tests.explorer import attempts
+from tests.explorer.violation import require
 from tests.explorer.world import (
     Edit,
     Expected,
@@ -21,16 +23,6 @@ from tests.explorer.world import (
     at,
     job_of,
 )
-
-
-class Violation(AssertionError):
-    """A guarantee does not hold."""
-
-
-def require(holds: object, what: str) -> None:
-    if not holds:
-        raise Violation(what)
-
 
 # -- steps ---------------------------------------------------------------------------------------------------------
 
@@ -70,13 +62,14 @@ def written(world: World, row: str, after: Transition) -> None:
         return
     require(row == "add" or after.incarnation == before.incarnation, f"{row} changed the incarnation")
     require(after.stamp != before.stamp, f"{row} left the stamp as it was")
+    attempts.go_on(row, before, after)
     for field in fields(Record):
         if field.name not in WRITES[row] and field.name not in ("stamp", "wake_at"):
             require(
                 getattr(after, field.name) == getattr(before, field.name),
                 f"{row} changed {field.name} from {getattr(before, field.name)} to {getattr(after, field.name)}",
             )
-    if row == "recover" and after.state == "ended":
+    if row == "recover" and (after.state == "ended" or after.reason == SCHEDULE_OVER):
         require(
             any(run.state != "lost" for run in after.runs) or all(run.incarnation for run in after.runs),
             "the last run of a job that has ended is lost, and the job not parked",
@@ -93,7 +86,14 @@ def write(world: World, row: str, after: Transition) -> World:
     if after is None:
         return world
     written(world, row, after)
-    return world._replace(record=None if after is Written.DELETED else after)
+    if after is Written.DELETED:
+        # Resumed without a further fire time, a job ends.
+        expected = None if row == "edit of the schedule" else world.expected
+        return world._replace(record=None, expected=expected)
+    if after.state == "parked" and world.expected is not None:
+        # Parked, it waits for a person: that it had been paused before is forgotten.
+        world = world._replace(expected=world.expected._replace(paused=False))
+    return world._replace(record=after)
 
 
 def claimed(world: World, scenario: Scenario, before: Record, found: Decision, now: int) -> World:
@@ -103,12 +103,20 @@ def claimed(world: World, scenario: Scenario, before: Record, found: Decision, n
     if found.starts:
         require(len(running) <= definition.max_instances, "more runs are claimed than max_instances allows")
     new = [run for run in running if run.run not in {old.run for old in before.runs}]
-    taken = [time for run in new if run.kind == "schedule" for time in run.fire_times if run.attempt == 1]
+    attempts.claimed(before, found, new)
+    waited = [old for old in before.runs if old.state == "waiting"]
+    # From the schedule: what begins, or waits for room from now on.
     fresh = [
         time
-        for time in taken
-        if not any(time in old.fire_times for old in before.runs if old.state == "waiting")
+        for run in (*new, *(run for run in found.runs if run.kind == "queued" and run.state == "waiting"))
+        for time in run.fire_times
+        if not any(time in old.fire_times for old in waited)
     ]
+    passed_on = [time for old in waited if old.kind == "queued" for time in old.fire_times]
+    passed_on = [time for time in passed_on if not any(time in run.fire_times for run in found.runs)]
+    require(
+        set(passed_on) <= set(found.skipped), "a fire time that waited for room is dropped without a word"
+    )
     for time in fresh:
         require(
             fate_of(world, before.incarnation, time) is None,
@@ -131,8 +139,9 @@ def claimed(world: World, scenario: Scenario, before: Record, found: Decision, n
     taken_at = now if scenario.batch < 1_000 else 0
     fates = [*world.fates, *(Fate(before.incarnation, time, taken_at=taken_at) for time in fresh)]
     # What is skipped for want of room is reported, and that is the end of it.
-    fates += [Fate(before.incarnation, time, excused=True) for time in found.skipped]
-    return world._replace(fates=tuple(sorted(fates)))
+    fates += [Fate(before.incarnation, time, excused=True) for time in found.skipped if time not in passed_on]
+    world = world._replace(fates=tuple(sorted(fates)))
+    return _changed(world, before.incarnation, passed_on, lambda fate: fate._replace(excused=True))
 
 
 def started(world: World, scenario: Scenario, process: Process, held: Held) -> World:
@@ -144,7 +153,11 @@ def started(world: World, scenario: Scenario, process: Process, held: Held) -> W
         require(fate is not None, "a run is started that was never claimed")
         assert fate is not None
         require(
-            scenario.recovery == "rerun" or fate.started < fate.allowed,
+            not fate.started & _bit(held),
+            f"attempt {held.run.attempt} of {shown(time)} is started a second time",
+        )
+        require(
+            scenario.recovery == "rerun" or fate.started.bit_count() < fate.allowed,
             f"the run of {shown(time)} is started a second time under skip",
         )
     if scenario.clocks_agree and run is not None:
@@ -153,7 +166,10 @@ def started(world: World, scenario: Scenario, process: Process, held: Held) -> W
             f"{process.name} starts a run that is {run.state} by now, without having looked",
         )
     return _changed(
-        world, key.incarnation, held.fire_times, lambda fate: fate._replace(started=fate.started + 1)
+        world,
+        key.incarnation,
+        held.fire_times,
+        lambda fate: fate._replace(started=fate.started | _bit(held)),
     )
 
 
@@ -249,6 +265,7 @@ def check(world: World, scenario: Scenario) -> None:
         "a job that was removed is there",
     )
     its_fields_agree(record)
+    attempts.wait_for_something(record, scenario)
     edits_are_kept(world, record)
     require(
         record.wake_at == wake_at(record), f"wake_at is {shown(record.wake_at)}, not {shown(wake_at(record))}"
@@ -279,7 +296,10 @@ def its_fields_agree(record: Record) -> None:
         f"{state} with next run {record.next_run_time}",
     )
     require(state != "active" or record.fire_time is not None, "active without a fire time")
-    require((record.reason is not None) == (state == "parked"), f"{state} with the reason {record.reason}")
+    require(
+        (record.reason is not None) == (state == "parked") or record.reason == SCHEDULE_OVER,
+        f"{state} with the reason {record.reason}",
+    )
     if state == "ended":
         require(record.runs, "an ended record without open runs has not gone")
     for run in record.runs:
@@ -299,7 +319,7 @@ def its_fields_agree(record: Record) -> None:
 def edits_are_kept(world: World, record: Record) -> None:
     """What an edit that was reported successful said stands until another one changes it."""
     expected = world.expected
-    if expected is None or record.state == "ended":
+    if expected is None or not attempts.is_there(record):
         return
     require(
         record.payload == expected.definition, f"an edit is lost: {record.payload}, not {expected.definition}"
@@ -372,6 +392,10 @@ def shown(time: int | None) -> str:
         return "never"
     units, rest = divmod(time - at(0), at(1) - at(0))
     return f"{units}" + (f"+{rest}µs" if rest else "")
+
+
+def _bit(held: Held) -> int:
+    return 1 << (held.run.attempt - 1)
 
 
 def _incarnation(world: World, run: Run) -> int:

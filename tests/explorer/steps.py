@@ -7,25 +7,21 @@ clock therefore hit at every point. The library's functions are looked up in the
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from mainspring.jobstores import transitions
-from mainspring.jobstores.record import (
-    Outcome,
-    ParkedReason,
-    Record,
-    Run,
-    RunKey,
-    Transition,
-)
+from mainspring.jobstores.record import Record, Run, RunKey, Transition
 from mainspring.scheduler import decision
 
-from tests.explorer import properties
+from tests.explorer import attempts, properties
+from tests.explorer.ends import outcome_of
 from tests.explorer.people import Moves, acts, edit_moves
 from tests.explorer.world import (
     LEASE,
     NEW_STAMP,
     UNIT,
+    Failure,
     Held,
     Look,
     Names,
@@ -134,7 +130,8 @@ def write_claim(world: World, scenario: Scenario, process: Process, look: Look) 
         won = tuple(
             Held(
                 RunKey(after.id, after.incarnation, run.run, process.owner),
-                run.fire_times,
+                replace(run, lease_until=None, claimed_at=None),
+                (base.payload.max_retries, base.payload.keep_failed),
                 "queued",
                 deadline,
             )
@@ -194,11 +191,14 @@ def _run_moves(world: World, scenario: Scenario, process: Process) -> Moves:
             yield f"{run} is withdrawn and given back", partial(give_back, world, process, held)
         elif held.phase == "running":
             yield f"{run} ends", partial(end, world, process, held)
+            if world.failures < scenario.failures:
+                for how in scenario.failing:
+                    if how != "fails in part" or len(held.fire_times) > 1:
+                        yield f"{run} {how}", partial(fail, world, process, held, how)
+        elif held.phase == "overtime":
+            yield f"{run} returns at last", partial(end, world, process, held)
         else:
             yield f"{run} is finished in the record", partial(finish, world, process, held)
-            if world.acts < scenario.act_budget:
-                for end_as in {"retry", "parked"} & set(scenario.acts):
-                    yield f"{run} is finished: {end_as}", partial(finish, world, process, held, end_as)
 
 
 def lease_holds(held: Held, world: World) -> bool:
@@ -226,20 +226,28 @@ def end(world: World, process: Process, held: Held) -> World:
     return world.put(_with(process, held, held._replace(phase="ended")))
 
 
-def finish(world: World, process: Process, held: Held, end_as: str | None = None) -> World:
+def fail(world: World, process: Process, held: Held, how: str) -> World:
+    """The run fails, of which its ticket is told at once; a thread that is out of time goes on, and its run is not over."""
+    places = tuple(range(len(held.fire_times)))
+    failure = Failure(
+        places[-1:] if how == "fails in part" else places, world.wall(process), how == "fails for good"
+    )
+    failed = held._replace(failure=failure, phase="overtime" if how == "times out" else "ended")
+    world = world._replace(failures=world.failures + 1)
+    if failed.phase == "ended":
+        world = properties.ended(world, held)
+    return world.put(_with(process, held, failed))
+
+
+def finish(world: World, process: Process, held: Held) -> World:
     """The end of a run is written, and what comes in its place."""
-    now, key, retry, parked = world.wall(process), held.key, None, None
+    outcome = outcome_of(held, Names(world))
     world, record = world.put(_without(process, held)), world.record
     if record is None:
         return world
-    if end_as is not None:
-        world = world._replace(acts=world.acts + 1)
-    if end_as == "retry":
-        retry = Run(Names(world).getrandbits(63), "retry", held.fire_times, now, "waiting", 2)
-    elif end_as == "parked":
-        parked = f"{ParkedReason.GIVEN_UP}: it failed too often"
-    outcome = Outcome(key.job_id, key.incarnation, key.run, key.owner, retry, parked)
     after, _ = transitions.finish(record, outcome, NEW_STAMP)
+    attempts.finished(record, held, outcome, after)
+    retry = outcome.retry
     if retry is not None and isinstance(after, Record) and retry.run in {run.run for run in after.runs}:
         world = properties.asked_again(world, retry)
     return properties.finished(properties.write(world, "finish", after), held)

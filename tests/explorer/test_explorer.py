@@ -1,8 +1,7 @@
 """The record's rules hold in every order of events; and each rule is needed: without it the explorer finds what goes wrong."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import Any
 
 import pytest
 from mainspring.jobstores import edits, transitions
@@ -20,10 +19,9 @@ from mainspring.scheduler import planning
 
 from tests.explorer import steps
 from tests.explorer.explorer import explore
+from tests.explorer.rules import Patch, is_needed, with_arguments, with_runs_changed
 from tests.explorer.scenarios import QUICK, QUICK_STATES
 from tests.explorer.world import Scenario
-
-Patch: TypeAlias = "Callable[[pytest.MonkeyPatch], None]"
 
 PAUSES = ("pause", "resume")
 
@@ -249,7 +247,15 @@ RULES: list[tuple[Patch, Scenario]] = [
     (a_lost_one_off_is_not_parked, Scenario("", crashes=1)),
     (
         a_parked_job_keeps_the_fire_time_of_the_run_that_failed_only,
-        Scenario("", kind="every", max_instances=2, acts=("parked",), edits=("resume",), horizon=2),
+        Scenario(
+            "",
+            kind="every",
+            recovery="rerun",
+            max_recoveries=0,
+            max_instances=2,
+            crashes=1,
+            edits=("resume",),
+        ),
     ),
     (a_claim_writes_no_lease, Scenario("", crashes=1)),
     (a_run_is_started_without_a_look_at_its_lease, Scenario("")),
@@ -278,9 +284,15 @@ RULES: list[tuple[Patch, Scenario]] = [
         Scenario("", kind="every", max_instances=2, edits=PAUSES, edit_budget=2, horizon=0),
     ),
     (an_added_job_drops_the_runs_of_the_old_one, Scenario("", acts=("add",))),
-    (a_run_of_an_earlier_incarnation_is_retried, Scenario("", acts=("add", "retry"), act_budget=2)),
+    (
+        a_run_of_an_earlier_incarnation_is_retried,
+        Scenario("", acts=("now", "add"), act_budget=2, max_retries=1, failures=1, offsets=(3,), horizon=0),
+    ),
     (a_claim_creates_the_record, Scenario("", claims="compare", acts=("remove",))),
-    (run_now_ends_a_parked_job, Scenario("", kind="every", acts=("now", "parked"), act_budget=2)),
+    (
+        run_now_ends_a_parked_job,
+        Scenario("", kind="every", recovery="rerun", max_recoveries=0, crashes=1, acts=("now",)),
+    ),
 ]
 
 
@@ -288,28 +300,4 @@ RULES: list[tuple[Patch, Scenario]] = [
 def test_without_the_rule_a_promise_is_broken(
     rule: Patch, scenario: Scenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = explore(scenario, 3_000)
-    assert whole.violation is None, f"\n{whole}"
-    rule(monkeypatch)
-    found = explore(scenario, 60_000)
-    assert found.violation is not None, f"nobody notices: {found}"
-    print(found)
-
-
-# -- parts ---------------------------------------------------------------------------------------------------------
-
-
-def with_arguments(patch: pytest.MonkeyPatch, module: Any, name: str, **changes: Any) -> None:
-    """The function is called with these arguments, whatever the caller says."""
-    function = getattr(module, name)
-    patch.setattr(module, name, lambda *given, **how: function(*given, **{**how, **changes}))
-
-
-def with_runs_changed(patch: pytest.MonkeyPatch, module: Any, name: str, **changes: Any) -> None:
-    """The function finds all runs of the record changed so."""
-    function = getattr(module, name)
-
-    def changed(record: Record, **how: Any) -> Any:
-        return function(replace(record, runs=tuple(replace(run, **changes) for run in record.runs)), **how)
-
-    patch.setattr(module, name, changed)
+    is_needed(rule, scenario, monkeypatch)

@@ -25,6 +25,8 @@ LEASE = 1
 """A lease in units."""
 PERIOD = 2
 """Units between the fire times of the interval job."""
+RETRY_DELAY = 1
+"""Units from a failed attempt to the next one."""
 START = 1_800_000_000_000_000
 
 
@@ -49,7 +51,7 @@ class Scenario:
     edits: tuple[str, ...] = ()
     edit_budget: int = 1
     acts: tuple[str, ...] = ()
-    """What people do besides edits: remove, add, now, dismiss, again; and how runs end: retry, parked."""
+    """What people do besides edits: remove, add, now, dismiss, again."""
     act_budget: int = 1
     crashes: int = 0
     same_host: bool = False
@@ -60,6 +62,14 @@ class Scenario:
     max_recoveries: int = 1
     batch: int = 1_000
     """So many fire times go into one claim; the rest of a backlog waits behind it."""
+    failures: int = 0
+    """So many runs fail: in the ways of `failing`."""
+    failing: tuple[str, ...] = ("fails",)
+    """"fails", "fails in part" (the last of several fire times), "fails for good" (with what is none of `retry_on`), "times out" (in a
+    thread, which goes on and keeps its slot)."""
+    max_retries: int = 0
+    keep_failed: bool = False
+    while_running: str = "skip"
 
     @property
     def clocks_agree(self) -> bool:
@@ -78,16 +88,39 @@ class Definition(NamedTuple):
     max_instances: int
     coalesce: bool
     max_recoveries: int
+    max_retries: int = 0
+    keep_failed: bool = False
+    while_running: str = "skip"
+
+
+class Failure(NamedTuple):
+    """That a run has failed, which is told before its end is written: long before, where a thread goes on behind its time limit."""
+
+    places: tuple[int, ...]
+    """Of the fire times that have failed."""
+    at: int
+    """When, by the process's clock."""
+    hopeless: bool
+    """With an exception that is not worth another attempt."""
 
 
 class Held(NamedTuple):
     """A run in the hands of the scheduler that claimed it: in its executor's queue, running, or ended and not yet written."""
 
     key: RunKey
-    fire_times: tuple[int, ...]
+    run: Run
+    """As it was claimed, without the times of the claim."""
+    care: tuple[int, bool]
+    """`max_retries` and `keep_failed` of its job, as they were when it was claimed."""
     phase: str
+    """"queued", "running", "overtime", "ended"."""
     deadline: int
     """Until when it may be started without a look at the record, by a clock that nobody moves."""
+    failure: Failure | None = None
+
+    @property
+    def fire_times(self) -> tuple[int, ...]:
+        return self.run.fire_times
 
 
 class Look(NamedTuple):
@@ -131,8 +164,9 @@ class Fate(NamedTuple):
     incarnation: int
     fire_time: int
     started: int = 0
+    """The attempts that were started, each a bit."""
     allowed: int = 1
-    """How often it may be started under "skip": once more for each time that a person asked for it."""
+    """How often it may be started under "skip": once more for each retry, and for each time that a person asked for it."""
     done: bool = False
     excused: bool = False
     """Its job was removed, or its loss dismissed: nobody needs to account for it."""
@@ -161,6 +195,7 @@ class World(NamedTuple):
     acts: int = 0
     crashes: int = 0
     shifts: int = 0
+    failures: int = 0
 
     def wall(self, process: Process) -> int:
         """What the process's clock says."""
@@ -182,9 +217,9 @@ class Names(Random):
 
     def __init__(self, world: World) -> None:
         super().__init__(0)
-        self._used = {run.run for record in records_of(world) for run in record.runs}
-        self._used |= {held.key.run for process in world.processes for held in process.held}
-        self._used |= {record.revision for record in records_of(world)}
+        self._used: set[int | None] = {record.revision for record in records_of(world)}
+        for run in runs_of(world):
+            self._used |= {run.run, run.root}
 
     def getrandbits(self, k: int, /) -> int:
         number = 1
@@ -212,6 +247,15 @@ def records_of(world: World) -> Iterator[Record]:
             yield process.edit.seen
 
 
+def runs_of(world: World) -> Iterator[Run]:
+    """The runs in the record, in the snapshots of it, and in the hands of schedulers, in a fixed order."""
+    for record in records_of(world):
+        yield from record.runs
+    for process in world.processes:
+        for held in process.held:
+            yield held.run
+
+
 def canonical(world: World) -> World:
     """The world with its names in the order of their appearance, and without what nobody reads (`claimed_at`)."""
     runs: dict[int, int] = {}
@@ -220,16 +264,16 @@ def canonical(world: World) -> World:
     for record in records_of(world):
         stamps.setdefault(record.stamp, str(len(stamps)))
         revisions.setdefault(record.revision, len(revisions))
-        for run in record.runs:
-            runs.setdefault(run.run, 100 + len(runs))
-    for process in world.processes:
-        for held in process.held:
-            runs.setdefault(held.key.run, 100 + len(runs))
+    for run in runs_of(world):
+        runs.setdefault(run.run, 100 + len(runs))
+        if run.root is not None:
+            runs.setdefault(run.root, 100 + len(runs))
 
     def renamed_run(run: Run) -> Run:
-        if runs[run.run] == run.run and not run.claimed_at:
+        number, root = runs[run.run], None if run.root is None else runs[run.root]
+        if number == run.run and root == run.root and not run.claimed_at:
             return run
-        return replace(run, run=runs[run.run], claimed_at=None if run.claimed_at is None else 0)
+        return replace(run, run=number, root=root, claimed_at=None if run.claimed_at is None else 0)
 
     def renamed(record: Record) -> Record:
         return replace(
@@ -240,8 +284,8 @@ def canonical(world: World) -> World:
         )
 
     def renamed_held(held: Held) -> Held:
-        name = runs[held.key.run]
-        return held if name == held.key.run else held._replace(key=replace(held.key, run=name))
+        run = renamed_run(held.run)
+        return held if run is held.run else held._replace(key=replace(held.key, run=run.run), run=run)
 
     processes = []
     for process in world.processes:
@@ -292,4 +336,8 @@ def job_of(definition: Definition) -> Job:
         coalesce=definition.coalesce,
         recovery=definition.recovery,
         max_recoveries=definition.max_recoveries,
+        max_retries=definition.max_retries,
+        retry_delay=RETRY_DELAY * UNIT / 1_000_000,
+        keep_failed=definition.keep_failed,
+        while_running=definition.while_running,
     )
