@@ -227,6 +227,11 @@ class BaseJobStore(ABC):
         """When this process tries again to restore a job that it could not (µs UTC); None if it is not in quarantine."""
         return None
 
+    def refused_until(self, job_id: str, now: int) -> int | None:
+        """When the claim of a job is tried again that the store would not write (µs UTC); None if there is none."""
+        owned = self._owned_records
+        return None if owned is None else owned.refused_until(job_id, now)
+
     @property
     def _owned(self) -> OwnedRecords:
         if self._owned_records is None:

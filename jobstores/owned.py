@@ -209,6 +209,11 @@ class OwnedRecords:
         refused_at, pause = self._refused.get(job_id, (0, 0))
         return refused_at <= now < refused_at + pause
 
+    def refused_until(self, job_id: str, now: int) -> int | None:
+        """When the claim of a job is tried again that the store has refused; None if it has not."""
+        refused_at, pause = self._refused.get(job_id, (0, 0))
+        return refused_at + pause if self._is_refused(job_id, now) else None
+
     def _due_jobs(self, now: int) -> list[Job]:
         """What the store has due, and the jobs that have a waiting run due, whatever their schedule says."""
         jobs = self._store.get_due_jobs(from_micros(now, self._store._zone))

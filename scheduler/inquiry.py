@@ -200,8 +200,19 @@ class Inquiry(RunReasons):
                     "overdue",
                     f"it was due at {clock_time(self._shown(record.next_run_time))}, is {length(late)} late, and waits for a scheduler to claim it",
                 )
-        if explained or not engine.may_claim:
-            return
+        refused_until = port.store.refused_until(record.id, self._now)
+        if refused_until is not None:
+            yield Reason(
+                "claim_refused",
+                f'job store "{port.alias}" fails when a run of this job is to be written (the log says how); tried again at {self._moment(refused_until)}',
+                self._shown(refused_until),
+            )
+        elif not explained and engine.may_claim:
+            yield from self._of_the_next_look()
+
+    def _of_the_next_look(self) -> Iterator[Reason]:
+        """Why it was not taken yet, if nothing else explains that."""
+        port, engine = self._port, self._engine
         if engine.submitting:
             yield Reason(
                 "busy",

@@ -115,21 +115,22 @@ class RunReasons:
                 )
             return
         what = f"a run of it was claimed by {owner_words(owner)}"
-        if is_gone(owner):
-            yield Reason(
-                "owner_gone",
-                f"{what}, which is gone: a scheduler finds that within some seconds, and then it is {then}",
-                run_id=run.run_id,
-            )
-        elif lease_until <= self._now:
-            at = lease_until + RECOVERY_MARGIN
-            when = f"from {self._moment(at)} on" if at > self._now else "at the next search"
-            yield Reason(
-                "lease_over",
-                f"{what}, whose lease was over at {self._moment(lease_until)}: unless that extends it, it is {then} {when}",
-                self._shown(at) if at > self._now else None,
-                run.run_id,
-            )
+        gone = is_gone(owner)
+        if not gone and lease_until > self._now:
+            return
+        # Of the searches, only this scheduler's are known here; others may be sooner, or, after an outage, the only ones.
+        at = max(self._port.recover_at, 0 if gone else lease_until + RECOVERY_MARGIN)
+        when = f"from {self._moment(at)} on" if at > self._now else "at the next search"
+        if gone:
+            text = f"{what}, which is gone: it is {then} {when}"
+        else:
+            text = f"{what}, whose lease was over at {self._moment(lease_until)}: unless that extends it, it is {then} {when}"
+        yield Reason(
+            "owner_gone" if gone else "lease_over",
+            text,
+            self._shown(at) if at > self._now else None,
+            run.run_id,
+        )
 
     # -- notes -------------------------------------------------------------------------------------------------------
 
@@ -188,6 +189,8 @@ class RunReasons:
                     outcome,
                     f"of the last {len(outcomes)} that this process has seen, {number} {outcome}: {advice}",
                 )
+        if outcomes and outcomes[0] == "not started":
+            yield Reason("not_run", f"its last run was given up before it began: {self._recent[0].details}")
         if outcomes and outcomes[0] in ("failed", "timed out"):
             last = self._recent[0]
             retries = any(run.kind == "retry" and run.state == "waiting" for run in self._runs)

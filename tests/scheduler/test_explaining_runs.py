@@ -3,17 +3,23 @@
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 from typing import Any
 
 import pytest
-from mainspring.events import EVENT_JOB_EXECUTED, EVENT_JOB_SUBMITTED
+from mainspring.events import (
+    EVENT_JOB_EXECUTED,
+    EVENT_JOB_MAX_INSTANCES,
+    EVENT_JOB_MISSED,
+    EVENT_JOB_SUBMITTED,
+)
+from mainspring.executors.debug import DebugExecutor
 from mainspring.executors.pool import ThreadPoolExecutor
 from mainspring.scheduler import runreasons
 from mainspring.scheduler.explanation import JobExplanation
 
 from tests.guards.distant import DistantJobStore
-from tests.guards.faults import HoldingExecutor, failing
+from tests.guards.faults import STORES, HoldingExecutor, InjectedFault, PlainJobStore, failing
 from tests.scheduler.test_explaining import MINUTE, MINUTELY, kinds, note_kinds, the
 from tests.scheduler.test_lost_runs import EVERY_MINUTE, ONCE, Cluster
 from tests.scheduler.test_lost_runs import cluster as cluster  # a fixture
@@ -266,7 +272,8 @@ def test_an_owner_that_is_known_to_be_gone(cluster: Cluster, monkeypatch: pytest
     monkeypatch.setattr(runreasons, "is_gone", lambda owner: True)
     job = scheduler.explain_job("x")
     assert kinds(job) == ["max_instances", "owner_gone"]
-    assert "which is gone" in the("owner_gone", job).text
+    assert "which is gone: it is listed as lost" in the("owner_gone", job).text
+    assert (the("owner_gone", job).until or at(0)) <= at(63)  # the next search
 
 
 def test_a_lost_run(cluster: Cluster) -> None:
@@ -373,3 +380,92 @@ def test_a_record_that_cannot_be_read(tmp_path: Path) -> None:
             assert (job.state, kinds(job)) == ("unknown", ["unread"])
             assert "InjectedFault: read fails" in the("unread", job).text
             assert [run.at for run in job.recent] == [at(60)]
+
+
+def test_a_store_that_fails_for_one_job() -> None:
+    """The others' claims it writes, so that it is no outage."""
+    store = PlainJobStore()
+    with started(virtual(jobstores={"default": store})) as scheduler:
+        scheduler.add_job(**MINUTELY)
+        scheduler.add_job(**{**MINUTELY, "id": "y"})
+        update = store.update_job
+
+        def update_others(job: Any) -> None:
+            if job.id == "x":
+                raise InjectedFault("no room for x")
+            update(job)
+
+        store.update_job = update_others  # type: ignore[method-assign]
+        scheduler.advance(6 * MINUTE)
+        job = scheduler.explain_job("x")
+        assert kinds(job) == ["overdue", "claim_refused"]
+        until = the("claim_refused", job).until
+        assert until is not None
+        assert at(360) < until <= at(420)
+        assert kinds(scheduler.explain_job("y")) == []
+
+
+def test_a_run_that_its_executor_has_refused() -> None:
+    executor = DebugExecutor()
+    with started(virtual(executors={"default": executor})) as scheduler:
+        scheduler.add_job(**MINUTELY)
+        with failing(executor, "_submit"):
+            scheduler.advance(1.5 * MINUTE)
+        job = scheduler.explain_job("x")
+        assert (kinds(job), note_kinds(job)) == ([], ["not_run"])
+        assert "its executor refused it: InjectedFault: _submit fails" in the("not_run", job).text
+        assert [run.outcome for run in job.recent] == ["not started"]
+
+
+# -- whatever the store, and whatever goes on ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_in_every_kind_of_store(store: str, tmp_path: Path, held: HoldingExecutor) -> None:
+    made = STORES[store](tmp_path)
+    with started(virtual(jobstores={"default": made}, executors={"default": held})) as scheduler:
+        scheduler.add_job(**MINUTELY)
+        assert scheduler.explain_job("x").next_fire_times[:2] == (at(60), at(120))
+        scheduler.advance(1.5 * MINUTE)
+        job = scheduler.explain_job("x")
+        assert (job.state, kinds(job), len(job.runs)) == ("active", ["max_instances"], 1)
+        held.release()
+        scheduler.advance(SECOND)
+        scheduler.pause_job("x")
+        job = scheduler.explain_job("x")
+        assert (job.state, kinds(job), job.runs) == ("paused", ["paused"], ())
+        scheduler.remove_job("x")
+        assert scheduler.explain_job("x").state == "gone"
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_while_runs_go_on(store: str, tmp_path: Path) -> None:
+    """Whoever asks in the middle of claims, runs and their ends is answered, and nothing that was said is contradicted by itself."""
+    scheduler, clock = background(jobstores={"default": STORES[store](tmp_path)})
+    heard = Heard(scheduler, EVENT_JOB_EXECUTED | EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
+    ended = Event()
+    wrong: list[object] = []
+
+    def ask() -> None:
+        while not ended.is_set():
+            try:
+                job = scheduler.explain_job("x")
+                if job.state != "active" or len(job.runs) > 1 or str(job) == "":
+                    wrong.append(job)
+                if "recovered_elsewhere" in kinds(job) or "over_time_limit" in kinds(job):
+                    wrong.append(job)
+            except BaseException as exc:
+                wrong.append(exc)
+
+    with started(scheduler):
+        scheduler.add_job(**MINUTELY, timeout=3600, misfire_grace_time=None)
+        asking = [Thread(target=ask) for _ in range(2)]
+        for thread in asking:
+            thread.start()
+        for count in range(1, 31):
+            clock.advance(MINUTE)
+            heard.wait(EVENT_JOB_EXECUTED | EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES, "x", count)
+        ended.set()
+        for thread in asking:
+            thread.join(TIMEOUT)
+    assert wrong == []
