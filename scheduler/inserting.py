@@ -101,6 +101,7 @@ class InsertingMethods:
 
     def _insert_one(self, engine: Engine, port: Port, new: NewJob, looks: Looks) -> Job:
         job, given = new.job, new.job.trigger
+        looked = False
         for _ in range(EDIT_TRIES):
             try:
                 job.trigger = self._bound(engine, new)
@@ -113,6 +114,10 @@ class InsertingMethods:
             try:
                 port.store.insert([(job, plan)])
             except ConflictingIdError:
+                if not looked:
+                    looked = True
+                    if self._write_ends(engine, port, job.id):
+                        continue
                 if not new.replace_existing:
                     raise
                 try:
@@ -123,16 +128,33 @@ class InsertingMethods:
             return job
         raise ConflictingIdError(job.id)
 
+    def _write_ends(self, engine: Engine, port: Port, job_id: str) -> bool:
+        """Whether runs of a job that is in the way had ended here: that is written now.
+
+        Whoever hears of the outcome of a one-off may add it again. Where a retry might have followed, its id is taken until the end is written.
+        """
+        result = port.write_ends_of(job_id)
+        if result is None:
+            return False
+        engine.settled(port, result)
+        engine.look_again(port)
+        return True
+
     def _insert_all(self, engine: Engine, news: Sequence[NewJob], looks: Looks) -> list[Job]:
         """Insert new jobs, one write for each store; what was inserted goes again if another store refuses its part."""
         fixed = {new.job.id for new in news if not new.replace_existing}
+        looked: set[str] = set()
         for _ in range(EDIT_TRIES):
             try:
                 return self._insert_or_replace(engine, news, looks)
             except ConflictingIdError as conflict:
                 # Workers that start together find that a job is not there, and add it: all but the first replace it after all.
                 if conflict.job_id in fixed:
-                    raise
+                    new = next(new for new in news if new.job.id == conflict.job_id)
+                    port = self._port(engine, new.jobstore)
+                    if conflict.job_id in looked or not self._write_ends(engine, port, conflict.job_id):
+                        raise
+                    looked.add(conflict.job_id)
                 last = conflict
         raise last
 

@@ -144,6 +144,14 @@ class Port(StoreAccess):
         result.found += written.found
         result.parked += written.parked
 
+    def write_ends_of(self, job_id: str) -> FinishResult | None:
+        """Write now which runs of a job have ended here, for somebody who cannot wait until the loop does. None: none has. Any thread.
+
+        The loop writes them once more, and finds that there is no such run any more.
+        """
+        ended = [ticket for ticket in list(self.tickets.values()) if ticket.done and ticket.job_id == job_id]
+        return self.store.finish_runs([ticket.outcome() for ticket in ended]) if ended else None
+
     def _give_back(self, keys: list[RunKey]) -> None:
         try:
             self.store.give_back(keys)
