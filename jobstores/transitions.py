@@ -268,7 +268,7 @@ def recover(
         return None, []
     after = with_runs(record, unblocked(runs, record.state))
     parks = False
-    if given_up is not None and after.state in ("active", "paused"):
+    if given_up is not None and after.state in ("active", "paused") and not _is_over(after):
         after = _parked(
             after,
             f"{ParkedReason.GIVEN_UP}: a run was recovered {given_up.recovered} times, and its owner died again",
