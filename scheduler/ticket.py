@@ -176,7 +176,7 @@ class Ticket:
         return Run(
             self.port.engine.random.getrandbits(63),
             "retry",
-            tuple(run.fire_times[place] for place in failure.places),
+            tuple(run.fire_times[place] for place in sorted(failure.places)),
             failure.retry_at,
             "waiting",
             run.attempt + 1,
@@ -193,7 +193,7 @@ class _Failure:
     """What is known of a run of which something has failed, or was missed."""
 
     places: list[int] = field(default_factory=list)
-    """Of the run times that are to be tried again."""
+    """Of the run times that are to be tried again, as they were told of: one that is over its time limit at once, others at the run's end."""
     retry_at: int = 0
     parked: str | None = None
     """Why the job is parked, if that was all."""
