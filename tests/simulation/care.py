@@ -72,14 +72,26 @@ def draw_options(random: Random) -> dict[str, Any]:
     }
 
 
-def outcome(random: Random, care: Care, took: int, limit: float | None) -> tuple[int, BaseException | None]:
-    """How long an attempt takes that would take so many µs if nobody ended it, and with what it fails."""
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How an attempt goes, in µs."""
+
+    takes: int
+    """Until it ends, or its failure is known."""
+    error: Exception | None = None
+    goes_on: int = 0
+    """For so long behind that: a thread cannot be ended."""
+
+
+def course(random: Random, care: Care, took: int, limit: float | None) -> Course:
+    """That of an attempt which would take so long if nobody ended it."""
     if limit is not None and took > limit * SECOND:
+        until = int(limit * SECOND)
         error = JobTimeoutError(f"longer than {limit} s", limit)
-        return int(limit * SECOND) if care.killable else took, error
+        return Course(until, error, 0 if care.killable else took - until)
     if random.random() >= care.fails:
-        return took, None
-    return took, Hopeless("no hope") if random.random() < care.hopeless else Unlucky("no luck")
+        return Course(took)
+    return Course(took, Hopeless("no hope") if random.random() < care.hopeless else Unlucky("no luck"))
 
 
 def draw_asks(random: Random, start: int, length: int, job_ids: Sequence[str]) -> list[tuple[int, str, int]]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mainspring.events import Clock
 from mainspring.executors.base import DirectExecutor, may_start
+from mainspring.executors.errors import JobTimeoutError
 from mainspring.executors.submission import Submission, Ticket
 from mainspring.scheduler.base import BaseScheduler
 from mainspring.scheduler.engine import Engine
@@ -19,6 +20,7 @@ from mainspring.scheduler.loop import Call, Loop, Wait
 from mainspring.scheduler.port import Port
 from mainspring.triggers.instants import from_micros, to_micros
 
+from tests.simulation.care import Course
 from tests.simulation.server import Link
 from tests.simulation.timeline import MILLISECOND, SECOND, Flag, Process, Task
 
@@ -186,7 +188,7 @@ class SimulatedExecutor(DirectExecutor):
 
     def free_slots(self) -> int:
         where = self._where
-        return 0 if where is None else max(0, self._workers - where.open)
+        return 0 if where is None else max(0, self._workers - len(where.open))
 
     def waiting(self) -> int:
         return len(self._queue)
@@ -237,17 +239,29 @@ class SimulatedExecutor(DirectExecutor):
         for run_time in submission.run_times:
             if submission.begin(run_time, boot.clock.now()):
                 start = world.started(boot, submission.job, ticket, to_micros(run_time), checked_at)
-                duration, error = world.outcome(boot, submission.job)
-                boot.sleep(duration)
-                start.ended_at, start.clock = boot.timeline.now, boot.clock.micros()
-                if error is None:
+                course = world.course(boot, submission.job)
+                boot.sleep(course.takes)
+                start.clock = boot.clock.micros()
+                if course.error is None:
                     submission.executed(None)
                 else:
-                    world.failed(boot, submission.job, start, error)
-                    submission.failed(error)
+                    world.failed(boot, submission.job, start, course.error)
+                    self._failed(submission, course)
+                start.ended_at, start.last_clock = boot.timeline.now, boot.clock.micros()
             else:
                 world.missed(boot, submission.job, ticket, to_micros(run_time))
         self._end(submission)
+
+    def _failed(self, submission: Submission, course: Course) -> None:
+        error = course.error
+        if not isinstance(error, JobTimeoutError):
+            assert error is not None
+            submission.failed(error)
+        elif not course.goes_on:
+            submission.timed_out(error)
+        else:
+            submission.time_out_at_once(error, "")
+            self._boot.sleep(course.goes_on)
 
 
 class _Told(logging.Handler):

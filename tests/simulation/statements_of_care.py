@@ -66,8 +66,8 @@ def failures_are_followed(world: World, history: History) -> Iterator[str]:
             run.recovered,
         ):
             yield f"{where} is followed by {retry}"
-        # What failed is told of when the last of several run times has ended.
-        clocks = again[0].clock, starts[run.run][-1].clock
+        # What failed is told of when the last of several run times has ended; what takes too long and cannot be ended, at once.
+        clocks = [*(start.clock for start in again), starts[run.run][-1].last_clock]
         least, most = again[0].follows or (0, 0)
         if not min(clocks) + least <= retry.due <= max(clocks) + most:
             yield f"{where} failed at {[*map(shown, clocks)]}, and is tried again at {shown(retry.due)}"

@@ -29,7 +29,7 @@ from mainspring.jobstores import recordstore, sharedstore
 from mainspring.jobstores.errors import ConflictingIdError, JobStoreError, StoreUnreachableError
 from mainspring.jobstores.record import Run
 
-from tests.simulation.care import NONE, delay, is_retried, outcome
+from tests.simulation.care import NONE, Course, course, delay, is_retried
 from tests.simulation.catalog import Catalog
 from tests.simulation.machine import Boot
 from tests.simulation.people import Edit, People
@@ -65,7 +65,9 @@ class Start:
     follows: tuple[int, int] | None = None
     """It has failed and is to be tried again: how many µs later, at least and at most."""
     clock: int = 0
-    """When it ended, by the clock of its machine."""
+    """When it ended, or its failure was known, by the clock of its machine."""
+    last_clock: int = 0
+    """When it ended."""
     keeps: bool = False
     """It has failed, and the job is to be kept for that if this was the last of it."""
 
@@ -329,16 +331,16 @@ class World:
             )
         return start
 
-    def outcome(self, boot: Boot, job: Any) -> tuple[int, BaseException | None]:
-        """µs that a run of a job takes, and with what it fails. Now and then it kills its process instead."""
+    def course(self, boot: Boot, job: Any) -> Course:
+        """How a run of a job goes. Now and then it kills its process instead."""
         care, took = self.people.specs[job.id].care, self.duration(job.id)
         if care is NONE:
-            return took, None
+            return Course(took)
         if self._luck.random() < care.kills and self.timeline.now < self.scenario.end:
             place = next(place for place, other in enumerate(self.boots) if other is boot)
             crash = Fault("crash", self.timeline.now, self._luck.randrange(5 * SECOND), place)
             self.timeline.at(self.timeline.now, lambda: self._befall(crash))
-        return outcome(self._luck, care, took, job.timeout)
+        return course(self._luck, care, took, job.timeout)
 
     def failed(self, boot: Boot, job: Any, start: Start, error: BaseException) -> None:
         """A run has failed: note what is to follow."""
