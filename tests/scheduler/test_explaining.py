@@ -11,9 +11,9 @@ from mainspring.executors.debug import DebugExecutor
 from mainspring.jobstores.base import JobLookupError
 from mainspring.jobstores.memory import MemoryJobStore
 from mainspring.jobstores.sqlalchemy import SQLAlchemyJobStore
-from mainspring.scheduler.explanation import JobExplanation
-from mainspring.scheduler.reasons import Reason
-from mainspring.scheduler.timewords import clock_time, length, relative
+from mainspring.scheduler.explaining.explanation import JobExplanation
+from mainspring.scheduler.explaining.reasons import Reason
+from mainspring.scheduler.explaining.timewords import clock_time, length, relative
 
 from tests.guards.distant import DistantJobStore
 from tests.guards.faults import SCRIPTS, ScriptedTrigger, failing, raising

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from mainspring.executors.debug import DebugExecutor
 from mainspring.jobstores.memory import MemoryJobStore
-from mainspring.scheduler.explanation import JobExplanation
+from mainspring.scheduler.explaining.explanation import JobExplanation
 
 from tests.guards.distant import DistantJobStore
 from tests.guards.faults import SCRIPTS, InjectedFault, ScriptedTrigger, failing, from_another_thread, raising

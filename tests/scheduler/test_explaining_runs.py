@@ -15,8 +15,8 @@ from mainspring.events import (
 )
 from mainspring.executors.debug import DebugExecutor
 from mainspring.executors.pool import ThreadPoolExecutor
-from mainspring.scheduler import runreasons
-from mainspring.scheduler.explanation import JobExplanation
+from mainspring.scheduler.explaining import runreasons
+from mainspring.scheduler.explaining.explanation import JobExplanation
 
 from tests.guards.distant import DistantJobStore
 from tests.guards.faults import STORES, HoldingExecutor, InjectedFault, PlainJobStore, failing

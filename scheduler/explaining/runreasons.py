@@ -6,16 +6,16 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, tzinfo
 from typing import Any, Final
 
-from ..executors.base import BaseExecutor
-from ..jobstores.job import Job
-from ..jobstores.owner import is_gone
-from ..jobstores.record import Record, Run
-from ..jobstores.transitions import RECOVERY_MARGIN
-from ..triggers import calls_user_code
-from ..triggers.instants import from_micros
+from ...executors.base import BaseExecutor
+from ...jobstores.job import Job
+from ...jobstores.owner import is_gone
+from ...jobstores.record import Record, Run
+from ...jobstores.transitions import RECOVERY_MARGIN
+from ...triggers import calls_user_code
+from ...triggers.instants import from_micros
+from ..recent import RecentRun
+from ..runs import has_ended
 from .reasons import Reason, Situation, owner_words
-from .recent import RecentRun
-from .runs import has_ended
 from .timewords import clock_time, length, moment, relative
 
 

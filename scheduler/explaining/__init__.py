@@ -8,20 +8,20 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from ..jobstores.errors import JobLookupError, JobRestoreError, described, ends_program
-from ..jobstores.job import Job
-from ..jobstores.record import Record, is_over
-from ..jobstores.serialization.references import callable_name
-from ..triggers import BaseTrigger
-from ..triggers.instants import to_micros
-from .decision import following_time
-from .engine import Engine
+from ...jobstores.errors import JobLookupError, JobRestoreError, described, ends_program
+from ...jobstores.job import Job
+from ...jobstores.record import Record, is_over
+from ...jobstores.serialization.references import callable_name
+from ...triggers import BaseTrigger
+from ...triggers.instants import to_micros
+from ..decision import following_time
+from ..engine import Engine
+from ..inserting import NewJob
+from ..port import Port
+from ..runs import RunMethods, has_ended
 from .explanation import ExplainedState, JobExplanation
 from .inquiry import Inquiry
-from .inserting import NewJob
-from .port import Port
 from .reasons import Reason, Situation, pending_reasons
-from .runs import RunMethods, has_ended
 
 SHOWN_FIRE_TIMES: Final = 5
 

@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-from ..jobstores.errors import described
-from ..jobstores.record import SCHEDULE_OVER, ParkedReason, Record
-from ..triggers.instants import from_micros
-from .care import not_understood
+from ...jobstores.errors import described
+from ...jobstores.record import SCHEDULE_OVER, ParkedReason, Record
+from ...triggers.instants import from_micros
+from ..care import not_understood
 from .reasons import Reason, no_executor, store_reasons
 from .runreasons import RunReasons
 from .timewords import clock_time, length
 
 if TYPE_CHECKING:
-    from .ticket import Ticket
+    from ..ticket import Ticket
 
 _FREES: Final = {
     ParkedReason.TRIGGER: "resume_job() goes on with its first fire time after the one that failed; reschedule_job() gives it another trigger",

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, TypeAlias
 
+from ..recent import RecentRun
+from ..runs import OpenRun
 from .reasons import Reason, owner_words
-from .recent import RecentRun
-from .runs import OpenRun
 from .timewords import clock_time, moment, relative
 
 ExplainedState: TypeAlias = Literal[

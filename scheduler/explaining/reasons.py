@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from ..executors.base import BaseExecutor
-from ..jobstores.errors import JobRestoreError, described
-from ..jobstores.job import Job
-from ..jobstores.record import Record
-from ..triggers.instants import from_micros
+from ...executors.base import BaseExecutor
+from ...jobstores.errors import JobRestoreError, described
+from ...jobstores.job import Job
+from ...jobstores.record import Record
+from ...triggers.instants import from_micros
 from .timewords import moment
 
 if TYPE_CHECKING:
-    from .engine import Engine
-    from .port import Port
-    from .ticket import Ticket
+    from ..engine import Engine
+    from ..port import Port
+    from ..ticket import Ticket
 
 
 @dataclass(frozen=True, slots=True)
