@@ -266,7 +266,8 @@ class Engine:
         claims = iter(result.claims)
         try:
             for _, job, times in result.skipped:
-                self._skipped(port, job, self.run_times(job, times))
+                port.recent.note(job.id, times[-1], "skipped", f"{job.max_instances} of the job were running")
+                self.reports.skipped(port.alias, job, self.run_times(job, times))
             for claim in claims:
                 self._submit(port, claim)
         except BaseException:
@@ -309,8 +310,8 @@ class Engine:
                 port.returned(ticket.key)
                 return
             # The record had room, the executor has not: a run that another scheduler has recovered still goes on here.
-            self._skipped(port, job, times)
-            self._withdraw(ticket, "its executor has no room for it")
+            self.reports.skipped(port.alias, job, times)
+            self._withdraw(ticket, f"{job.max_instances} of the job were running in its executor")
         except BaseException as exc:
             if ends_program(exc) and ticket.done:
                 raise  # the job's own, which has run
@@ -328,10 +329,6 @@ class Engine:
         """Have the function of a run learn that it should come to an end, where it asks (`current_run().cancelled`). Any thread."""
         # Which executor has the run is found by asking: the job may have been given another one since.
         any(executor.cancel(ticket, reason) for executor in list(self._scheduler._executors.values()))
-
-    def _skipped(self, port: Port, job: Job, times: Sequence[datetime]) -> None:
-        port.recent.note(job.id, None, "skipped", f"{job.max_instances} of the job were running")
-        self.reports.skipped(port.alias, job, times)
 
     def _withdraw(self, ticket: Ticket, why: str) -> None:
         """A run that does not take place: its open run goes."""

@@ -28,7 +28,7 @@ class RecentRun:
     """`"executed"`, `"failed"`, `"timed out"`, `"missed"`, `"skipped"` (no room), `"not started"`, `"lost"`."""
     details: str
     """The exception, or the reason; empty for what was executed."""
-    scheduled_run_time: datetime | None
+    scheduled_run_time: datetime
     attempt: int
     run_id: int | None
 
@@ -47,16 +47,18 @@ class RecentRuns:
         self._old: dict[str, bytes] = {}
         self._details: dict[str, tuple[tuple[int, str], ...]] = {}
 
-    def note(self, job_id: str, run: Run | None, what: str, details: str = "", place: int = -1) -> None:
-        """A run of a job ended here. `place` is that of the run time in question; -1: the last one.
+    def note(self, job_id: str, run: Run | int, what: str, details: str = "", place: int = -1) -> None:
+        """A run of a job ended here, or was given up before it was one: then its run time (µs UTC) stands for it.
+
+        `place` is that of the run time in question; -1: the last one.
 
         Called for every single run: what is shown of it is made when somebody asks. Each step on a dict is one under the interpreter
         lock; two workers that note runs of one job at the same moment may leave one of the two out, and two that find the young dict full may
         forget the old one twice: not worth a lock.
         """
         now = self._micros()
-        if run is None:
-            entry = _pack(now, _NO_TIME, 0, 1, _OUTCOMES[what])
+        if isinstance(run, int):
+            entry = _pack(now, run, 0, 1, _OUTCOMES[what])
         else:
             times = run.fire_times
             if len(times) > 1:
@@ -94,7 +96,7 @@ class RecentRuns:
                 from_micros(at, zone),
                 _NAMES[what],
                 details_of(at, what),
-                None if time == _NO_TIME else from_micros(time, zone),
+                from_micros(time, zone),
                 attempt,
                 run_id or None,
             )
@@ -110,7 +112,6 @@ class RecentRuns:
 
 _ENTRY: Final = Struct("<qqqqq")
 _pack: Final = _ENTRY.pack
-_NO_TIME: Final = -(1 << 63)
 _REST: Final = _ENTRY.size * (KEPT_RUNS - 1)
 _NAMES: Final = ("executed", "failed", "timed out", "missed", "skipped", "not started", "lost")
 _OUTCOMES: Final = {name: number for number, name in enumerate(_NAMES)}

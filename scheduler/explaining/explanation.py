@@ -117,9 +117,7 @@ def _open_run(run: OpenRun, now: datetime) -> str:
 
 
 def _recent_run(run: RecentRun, now: datetime) -> str:
-    scheduled = (
-        "" if run.scheduled_run_time is None else f", scheduled for {clock_time(run.scheduled_run_time)}"
-    )
+    scheduled = f", scheduled for {clock_time(run.scheduled_run_time)}"
     attempt = f", attempt {run.attempt}" if run.attempt > 1 else ""
     details = f": {run.details}" if run.details else ""
     return f"{moment(run.at, now)}: {run.outcome}{scheduled}{attempt}{details}"

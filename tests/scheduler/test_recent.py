@@ -32,8 +32,8 @@ def test_the_last_of_its_run_times_is_meant_where_none_is_named() -> None:
 
 def test_a_run_that_was_skipped_has_no_number() -> None:
     recent = RecentRuns(ManualClock(START))
-    recent.note("x", None, "skipped", "1 of the job were running", -1)
-    assert recent.of("x", UTC) == (RecentRun(START, "skipped", "1 of the job were running", None, 1, None),)
+    recent.note("x", to_micros(at(-3)), "skipped", "1 of the job were running")
+    assert recent.of("x", UTC) == (RecentRun(START, "skipped", "1 of the job were running", at(-3), 1, None),)
 
 
 def test_the_last_ones_are_kept_the_latest_first() -> None:
@@ -90,7 +90,7 @@ def test_ends_of_one_job_in_several_threads() -> None:
         begin.wait(10)
         for place in range(times):
             recent.note("x", run(number=number), "failed", str(number))
-            recent.note(f"{number}-{place}", None, "skipped")
+            recent.note(f"{number}-{place}", 0, "skipped")
 
     workers = [Thread(target=work, args=(number,)) for number in numbers]
     for worker in workers:
