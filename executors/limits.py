@@ -13,7 +13,7 @@ from itertools import count
 from traceback import extract_stack, format_list
 from typing import Final
 
-from ..events import Clock
+from ..events import Clock, SystemClock
 from .errors import JobTimeoutError
 from .submission import Submission, time_limit_error
 
@@ -48,11 +48,10 @@ def watch(clock: Clock, deadline: float, passed: Callable[[], object]) -> Watch:
     By a clock that only moves when somebody moves it, it is called by who does that, before he goes on.
     """
     with _lock:
-        watcher = _watchers.get(id(clock))
+        watcher = _watchers.get(_key(clock))
         if watcher is None:
-            watcher = _watchers[id(clock)] = _Watcher(
-                clock
-            )  # keeps the clock, and so its id, as long as it is there
+            # It keeps the clock, and so its id, as long as it is there.
+            watcher = _watchers[_key(clock)] = _Watcher(clock)
         return watcher.add(deadline, passed)
 
 
@@ -134,8 +133,8 @@ class _Watcher:
 
     def _leave_if_idle(self) -> None:
         """One with a thread is left to that. Under the lock."""
-        if self._thread is None and self._next() is None and _watchers.get(id(self._clock)) is self:
-            del _watchers[id(self._clock)]
+        if self._thread is None and self._next() is None and _watchers.get(_key(self._clock)) is self:
+            del _watchers[_key(self._clock)]
             self._clock.unsubscribe(self._moved)
 
     def _run(self) -> None:
@@ -260,8 +259,13 @@ _RUN = os.path.join(os.path.dirname(__file__), "run.py")
 
 _lock = threading.Lock()
 _watchers: dict[
-    int, _Watcher
-] = {}  # id of a clock -> who watches it; guarded by the lock, as all of a watcher is
+    int, "_Watcher"
+] = {}  # who watches by which clock; guarded by the lock, as all of a watcher is
+
+
+def _key(clock: Clock) -> int:
+    """The same for clocks that tell the same time."""
+    return 0 if type(clock) is SystemClock else id(clock)
 
 
 def _forget_after_fork() -> None:
