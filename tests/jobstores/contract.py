@@ -13,11 +13,15 @@ from tests.jobstores.contract_leases import LeaseContract
 from tests.jobstores.contract_public import PublicContract
 from tests.jobstores.contract_records import RecordContract
 from tests.jobstores.contract_restoring import RestoringContract
+from tests.jobstores.contract_runs import RunContract
+from tests.jobstores.contract_shared_runs import SharedRunContract
 
 
-class OwnedJobStoreContract(PublicContract, RecordContract, ClaimContract, EditContract):
+class OwnedJobStoreContract(PublicContract, RecordContract, ClaimContract, RunContract, EditContract):
     """What any store answers, one that one process owns included."""
 
 
-class JobStoreContract(OwnedJobStoreContract, RestoringContract, LeaseContract, ClusterContract):
+class JobStoreContract(
+    OwnedJobStoreContract, RestoringContract, LeaseContract, ClusterContract, SharedRunContract
+):
     """What a store of whole records answers."""

@@ -8,16 +8,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from mainspring.jobstores import transitions
+from mainspring.jobstores import edits, transitions
 from mainspring.jobstores.job import Job
 from mainspring.jobstores.owner import Owner
-from mainspring.jobstores.record import RunKey
+from mainspring.jobstores.record import Run, RunKey
 from mainspring.jobstores.sqlalchemy import SQLAlchemyJobStore
 from mainspring.scheduler.background import BackgroundScheduler
 from mainspring.triggers import DateTrigger
 from mainspring.triggers.instants import to_micros
 
-from tests.jobstores.driving import LEASE, StubScheduler, claim_once, finish, plan_of
+from tests.jobstores.driving import LEASE, StubScheduler, claim_once, finish, outcome_of, plan_of
 from tests.jobstores.on_postgresql import RAN, Open, Sent, ask, note, stores, table_of_its_own
 from tests.jobstores.samples import work
 from tests.servers import Server
@@ -128,6 +128,21 @@ def test_a_claim_tells_nothing_and_an_end_only_what_is_sooner(
     assert [trip.count("NOTIFY") for trip in sent.taken()] == [1]
 
 
+def test_a_retry_and_a_run_that_is_asked_for_are_told(opened: Open) -> None:
+    listening, other = Listening(opened), opened(push=True)
+    start = now()
+    add(other, due_at("a", start - timedelta(seconds=1)))
+    assert listening.next() <= to_micros(start)
+    (won,) = claim_once(other, to_micros(now())).claims or _restored(other)
+    soon, sooner = to_micros(start) + 20_000_000, to_micros(start) + 15_000_000
+    retry = Run(5, "retry", won.run.fire_times, soon, "waiting", 2, retried=1, root=won.run.run)
+    other.finish_runs([outcome_of(won, retry=retry)])
+    assert listening.next() == soon
+    asked = Run(6, "now", (sooner,), sooner, "waiting")
+    other.write("a", lambda record: edits.run_now(record, asked, other.owner.stamp()))
+    assert listening.next() == sooner
+
+
 def _restored(store: SQLAlchemyJobStore) -> Any:
     store.restore(store.read_all())
     return claim_once(store, to_micros(now())).claims
@@ -171,6 +186,9 @@ def test_a_job_that_another_process_adds_runs_at_once(postgresql: Server, table:
         adding.add_job(note, "interval", hours=2, args=["b"], id="b")
         adding.modify_job("b", next_run_time=now())
         assert RAN.get(timeout=TIMEOUT) == "b"
+        adding.add_job(note, "interval", hours=2, args=["c"], id="c")
+        adding.run_job_now("c")
+        assert RAN.get(timeout=TIMEOUT) == "c"
 
 
 def test_the_listener_ends_with_the_store(opened: Open) -> None:

@@ -19,7 +19,7 @@ from mainspring.scheduler.background import BackgroundScheduler
 from mainspring.triggers import DateTrigger
 from mainspring.triggers.instants import to_micros
 
-from tests.jobstores.driving import LEASE, claim, every, finish, insert, new_job, once
+from tests.jobstores.driving import LEASE, claim, every, finish, insert, new_job, once, outcome_of
 from tests.jobstores.redis_proxy import Proxy
 from tests.jobstores.samples import work
 from tests.servers import Server
@@ -156,6 +156,19 @@ def test_what_becomes_free_by_the_end_of_a_run_is_told(ears: Ears, other: RedisJ
     assert ears.next() == at(0)
 
 
+def test_a_retry_and_a_run_that_is_asked_for_are_told(ears: Ears, other: RedisJobStore) -> None:
+    insert(other, new_job("a", 0, every(100_000)))
+    ears.next()
+    (won,) = claim(other, at(50)).claims
+    # Before the end of its lease: until then, whoever would wait looks by itself.
+    retry = Run(5, "retry", won.run.fire_times, at(50.2), "waiting", 2, retried=1, root=won.run.run)
+    other.finish_runs([outcome_of(won, retry=retry)])
+    assert ears.next() == at(50.2)
+    asked = Run(6, "now", (at(50.1),), at(50.1), "waiting")
+    other.write("a", lambda record: edits.run_now(record, asked, other.owner.stamp()))
+    assert ears.next() == at(50.1)
+
+
 def test_claims_and_own_writes_are_not_told(ears: Ears, other: RedisJobStore) -> None:
     insert(ears.store, due("mine", 10))
     ears.silence()
@@ -268,6 +281,9 @@ def test_a_job_added_elsewhere_runs_at_once(client: Any, redis_server: Server, r
             next_run_time=datetime.now(UTC) + timedelta(seconds=0.2),
         )
         assert runs.get(timeout=10) == "soon"
+        scheduled = adder.add_job(note, "interval", hours=10, args=["asked for"])
+        assert scheduled.run_now().state == "waiting"
+        assert runs.get(timeout=10) == "asked for"
         adder.pause_job("moved")
         with suppress(Empty):
             pytest.fail(f"{runs.get_nowait()} ran once more")
