@@ -68,14 +68,19 @@ class BaseExecutor(ABC):
 
         To the runs, `current_run().cancelled` is true from now on.
         """
-        where, self._where = self._where, None
+        self.cancel_all("shutdown")
+        self._where = None
+
+    def cancel_all(self, reason: str) -> None:
+        """Have all runs that are open here, and those that are still submitted, see that they are cancelled; see `cancel`."""
+        where = self._where
         if where is None:
             return
         with self._lock:
-            where.cancelled = "shutdown"  # for those that have not begun
+            where.cancelled = where.cancelled or reason  # for those that have not begun
             submissions = list(where.open)
         for submission in submissions:
-            self._cancel(submission, "shutdown")
+            self._cancel(submission, reason)
 
     def cancel(self, ticket: Ticket, reason: str) -> bool:
         """Have the run of `ticket` see in `current_run()` that it is cancelled, and why: a word. Whether it is open here.

@@ -250,6 +250,7 @@ class BaseScheduler(PluginMethods, ExplainMethods):
         # A job that calls this is not waited for, by this shutdown or by another scheduler's.
         with inside_shutdown():
             try:
+                self._tell_runs()  # before anything is waited for: one may go on in the loop's own thread
                 self._wake()
                 self._join()
                 self._stop_parts(engine, wait)
@@ -263,6 +264,13 @@ class BaseScheduler(PluginMethods, ExplainMethods):
         self._warn_of_pending()
         self._logger.info("Scheduler has been shut down")
         self._dispatch_event(SchedulerEvent(EVENT_SCHEDULER_SHUTDOWN))
+
+    def _tell_runs(self) -> None:
+        """Have all runs see that they are cancelled, those of each executor: to shut one down may take until its runs have ended."""
+        with self._lock:
+            executors = list(self._executors.values())
+        for executor in executors:
+            executor.cancel_all("shutdown")
 
     def _stop_parts(self, engine: Engine, wait: bool) -> None:
         """End the executors, write what has ended, and close the stores, now or when the last run has ended."""
