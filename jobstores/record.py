@@ -197,7 +197,7 @@ class Outcome:
     run: int
     owner: str
     retry: Run | None = None
-    """It has failed, and is followed by this attempt."""
+    """It has failed, and is followed by this attempt; or it was not started, and waits again."""
     parked: str | None = None
     """It has failed for the last time: why its job is to be parked, if that has no further run."""
 

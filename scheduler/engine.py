@@ -309,7 +309,12 @@ class Engine:
                 self._window_of(ticket, -1)
                 port.returned(ticket.key)
                 return
-            # The record had room, the executor has not: a run that another scheduler has recovered still goes on here.
+            # The record had room, the executor has not: a run that another scheduler has recovered still goes on here, or that of a job
+            # of this id which was removed.
+            if run.kind != "schedule":
+                self._window_of(ticket, -1)
+                ticket.postponed()
+                return
             self.reports.skipped(port.alias, job, times)
             self._withdraw(ticket, f"{job.max_instances} of the job were running in its executor")
         except BaseException as exc:

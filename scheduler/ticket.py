@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 LONGEST_REASON: Final = 500
 """So many characters of an exception's text are kept in a record."""
+
+POSTPONED_BY: Final = 1_000_000
+"""µs until a run that has waited, and for which an executor had no room after all, is looked at again."""
 
 NEVER: Final = 1 << 62
 """µs: later than any time that is asked for."""
@@ -158,6 +161,12 @@ class Ticket:
         self.done = True
         self.port.finished(self)
 
+    def postponed(self) -> None:
+        """There is no room here for a run that has waited, though there seemed to be: it waits again, for whoever has room a little later."""
+        self._failure = _Failure(postponed_to=self.port.engine.clock.micros() + POSTPONED_BY)
+        self.done = True
+        self.port.finished(self)
+
     def outcome(self) -> Outcome:
         """What is to be written of the run, once it has ended.
 
@@ -167,7 +176,10 @@ class Ticket:
         failure = self._failure
         if failure is None:
             return Outcome(self.job_id, self.incarnation, self.run, self.owner)
-        retry = self._next_attempt(failure) if failure.places else None
+        if failure.postponed_to is not None:
+            retry: Run | None = self._same_attempt(failure.postponed_to)
+        else:
+            retry = self._next_attempt(failure) if failure.places else None
         parked = failure.parked if retry is None else None
         return Outcome(self.job_id, self.incarnation, self.run, self.owner, retry, parked)
 
@@ -187,13 +199,28 @@ class Ticket:
             root=run.run_id,
         )
 
+    def _same_attempt(self, due: int) -> Run:
+        return replace(
+            self.open_run,
+            run=self.port.engine.random.getrandbits(63),
+            due=due,
+            state="waiting",
+            owner=None,
+            lease_until=None,
+            claimed_at=None,
+            keeps=False,
+            root=self.run_id,
+        )
+
 
 @dataclass(slots=True)
 class _Failure:
-    """What is known of a run of which something has failed, or was missed."""
+    """What is known of a run of which something has failed, or was missed; or which was not started."""
 
     places: list[int] = field(default_factory=list)
     """Of the run times that are to be tried again, as they were told of: one that is over its time limit at once, others at the run's end."""
     retry_at: int = 0
     parked: str | None = None
     """Why the job is parked, if that was all."""
+    postponed_to: int | None = None
+    """When the same attempt is due again."""

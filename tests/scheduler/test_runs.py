@@ -24,6 +24,7 @@ from mainspring.events import (
 from mainspring.executors.pool import ThreadPoolExecutor
 from mainspring.scheduler.background import BackgroundScheduler
 from mainspring.scheduler.base import BaseScheduler
+from mainspring.scheduler.ticket import Ticket
 from mainspring.scheduler.virtual import VirtualScheduler
 
 from tests.guards.faults import HOOKS, STORES
@@ -200,6 +201,33 @@ def test_max_instances_is_exact(store: str, tmp_path: Path) -> None:
         go_on.set()
         heard.wait(EVENT_JOB_EXECUTED, "x", 4)
     assert len(heard.of(EVENT_JOB_MAX_INSTANCES)) == 1
+
+
+def test_a_run_that_is_asked_for_waits_for_that_of_a_job_which_was_removed(
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The record of the new job knows nothing of it; the executor does."""
+    scheduler, clock = with_a_pool(store, tmp_path)
+    heard = Heard(scheduler)
+    go_on, waits = Event(), Event()
+    HOOKS["x"] = lambda: go_on.wait(TIMEOUT)
+    postponed = Ticket.postponed
+    monkeypatch.setattr(Ticket, "postponed", lambda ticket: (postponed(ticket), waits.set()))
+    with started(scheduler):
+        for count in (1, 2):
+            scheduler.add_job(hooked, "interval", hours=1, id="x", args=["x"])
+            asked = scheduler.run_job_now("x")
+            if count == 1:
+                heard.wait(EVENT_JOB_SUBMITTED, "x")
+                scheduler.remove_job("x")
+        assert waits.wait(TIMEOUT)
+        go_on.set()
+        heard.wait(EVENT_JOB_EXECUTED, "x")
+        clock.advance(timedelta(seconds=2))
+        event = heard.wait(EVENT_JOB_EXECUTED, "x", 2)
+        assert isinstance(event, JobExecutionEvent)
+        assert (event.run_id, event.attempt) == (asked.run_id, 1)
+    assert not heard.of(EVENT_JOB_MAX_INSTANCES)
 
 
 # -- events ------------------------------------------------------------------------------------------------------------
