@@ -181,6 +181,8 @@ def _follow(history: History, commit: Commit, before: Record, was: Run, run: Run
     elif run is None:
         claimed.retry = _retry(commit, before, was)
         ending = "finished" if claimed.retry is None else "retried"
+        if claimed.retry is not None and claimed.retry.attempt == was.attempt:
+            ending = "returned"  # its executor had no room for it
     elif run.state == "lost":
         ending = "lost"
     elif run.recovered > was.recovered:
@@ -194,7 +196,7 @@ def _follow(history: History, commit: Commit, before: Record, was: Run, run: Run
 
 
 def _retry(commit: Commit, before: Record, was: Run) -> Run | None:
-    """The attempt that took the place of a run."""
+    """The attempt that took the place of a run, or what waits for it again."""
     runs = () if commit.after is None else commit.after.runs
     numbers = {run.run for run in before.runs}
     return next(

@@ -89,6 +89,14 @@ def limits_hold(world: World, history: History) -> Iterator[str]:
                 yield f"{commit.job_id}: {now} runs are claimed at {shown(commit.time)}, where {limit} may go on"
 
 
+def what_waits_is_run(world: World, history: History) -> Iterator[str]:
+    """A run that has waited (for its next attempt, for room, or since somebody asked for it) is not given up when it is claimed."""
+    started = {start.run for start in world.starts}
+    for claimed in history.runs.values():
+        if claimed.run.kind != "schedule" and claimed.ending == "finished" and claimed.run.run not in started:
+            yield f"{claimed.job_id}: {claimed.run} was given up at {shown(claimed.ended_at)}, and was not run"
+
+
 def runs_are_of_the_job_as_it_is(world: World, history: History) -> Iterator[str]:
     """What is started is the job as it was when the run was claimed; a job that was removed, or added anew, has no further attempt."""
     for start in world.starts:
@@ -135,6 +143,7 @@ STATEMENTS: Final = (
     attempts_have_no_gaps,
     failures_are_followed,
     limits_hold,
+    what_waits_is_run,
     runs_are_of_the_job_as_it_is,
     what_was_asked_for_is_there,
 )
