@@ -200,7 +200,7 @@ def _retry(commit: Commit, before: Record, was: Run) -> Run | None:
     runs = () if commit.after is None else commit.after.runs
     numbers = {run.run for run in before.runs}
     return next(
-        (run for run in runs if run.kind == "retry" and run.root == was.run_id and run.run not in numbers),
+        (run for run in runs if run.state == "waiting" and run.root == was.run_id and run.run not in numbers),
         None,
     )
 
