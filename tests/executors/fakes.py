@@ -173,6 +173,21 @@ def until_cancelled_at(moment: datetime) -> bool:
     return run.scheduled_run_time == moment and run.wait(TIMEOUT)
 
 
+def pid_or_hang(moments: Sequence[datetime]) -> int:
+    """Only runs scheduled at one of `moments` hang."""
+    run = current_run()
+    assert run is not None
+    if run.scheduled_run_time in moments:
+        work_or_hang(0)
+    return os.getpid()
+
+
+def hang_at_or_until_cancelled(path: str, moment: datetime) -> str | None:
+    touch(path)
+    pid_or_hang([moment])
+    return until_cancelled()
+
+
 def seconds_left() -> float | None:
     run = current_run()
     assert run is not None
@@ -295,6 +310,10 @@ def sigint_disposition() -> tuple[bool, bool]:
 
 
 SETTING: list[Any] = []
+
+
+def take(seconds: float) -> None:
+    threading.Event().wait(seconds)
 
 
 def set_up(value: Any) -> None:
