@@ -80,7 +80,7 @@ class BaseExecutor(ABC):
             where.cancelled = where.cancelled or reason  # for those that have not begun
             submissions = list(where.open)
         for submission in submissions:
-            self._cancel(submission, reason)
+            self._cancel_submission(submission, reason)
 
     def cancel(self, ticket: Ticket, reason: str) -> bool:
         """Have the run of `ticket` see in `current_run()` that it is cancelled, and why: a word. Whether it is open here.
@@ -94,10 +94,10 @@ class BaseExecutor(ABC):
         with self._lock:
             submissions = [submission for submission in where.open if submission.ticket is ticket]
         for submission in submissions:
-            self._cancel(submission, reason)
+            self._cancel_submission(submission, reason)
         return bool(submissions)
 
-    def _cancel(self, submission: Submission, reason: str) -> None:
+    def _cancel_submission(self, submission: Submission, reason: str) -> None:
         submission.cancel(reason)
 
     def submit_job(
@@ -227,10 +227,12 @@ class BaseExecutor(ABC):
 
     def _end(self, submission: Submission) -> BaseException | None:
         """`submission` has run (or never will, which is accounted in it): tell the ticket, give the slot back, publish."""
-        events, notes = submission.outcome()
         error = None
         ticket = submission.ticket
-        if notes:
+        if not submission.notes:
+            events = submission.events
+        else:
+            events, notes = submission.outcome()
             error = next((note.error for note in reversed(notes) if note.error is not None), None)
             if ticket is not None:
                 events = self._tell_notes(ticket, notes, events)

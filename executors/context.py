@@ -10,6 +10,9 @@ from ..events import Clock, SystemClock
 
 _elapsed = SystemClock().monotonic
 
+LONGEST: Final = 86_400.0
+"""Seconds for which `wait` waits at a time: there are systems that refuse much longer ones."""
+
 HEAR_OF_THE_LIMIT_EVERY: Final = 1.0
 """Seconds for which `wait` waits at a time where there is a time limit: time that the machine has slept is seen then."""
 
@@ -78,18 +81,18 @@ class CurrentRun:
         """
         end = None if seconds is None else _elapsed() + seconds
         while not self.cancelled:
-            left = [] if end is None else [end - _elapsed()]
-            if left and left[0] <= 0:
+            left = [LONGEST if end is None else min(LONGEST, end - _elapsed())]
+            if left[0] <= 0:
                 break
             if self._deadline is not None:
                 left.append(HEAR_OF_THE_LIMIT_EVERY)
                 if self._clock.is_real:
                     left.append(self._deadline - self._clock.monotonic())
-            self._told.wait(min(left) if left else None)
+            self._told.wait(min(left))
         return self.cancelled
 
     def cancel(self, reason: str) -> None:
-        """Have `cancelled` be true, here; the first reason counts. An executor does that with `BaseExecutor.cancel`."""
+        """Have `cancelled` be true, here; the first reason counts. Executors do that with `BaseExecutor.cancel`."""
         if self._reason is None:
             self._reason = reason
         self._told.set()

@@ -85,8 +85,8 @@ class ProcessPoolExecutor(WorkerPool):
         super()._prepare()
         self._workers: set[_ProcessWorker] = set()
 
-    def _cancel(self, submission: Submission, reason: str) -> None:
-        super()._cancel(submission, reason)
+    def _cancel_submission(self, submission: Submission, reason: str) -> None:
+        super()._cancel_submission(submission, reason)
         for worker in tuple(self._workers):
             worker.pass_on_cancellation(submission)
 

@@ -101,9 +101,8 @@ class Surroundings:
         self.clock = clock
         self.wants = wants
         self.publish = publish  # None: events can only be told when all is over
-        self.open: set[Submission] = (
-            set()
-        )  # those whose slot is not given back yet; guarded by the executor's lock
+        # Those whose slot is not given back yet; guarded by the executor's lock.
+        self.open: set[Submission] = set()
         self.cancelled: str | None = None  # why all of these runs should come to an end
 
 
@@ -159,15 +158,13 @@ class Submission(Running):
         self.ticket = ticket
         self.claimed_at = None if ticket is None else ticket.claimed_at
         self.held = False  # whether it has a slot; guarded by the executor's lock
-        self.events: Sequence[
-            JobExecutionEvent
-        ] = ()  # a list as soon as there is one: most of the queue has none yet
-        self.notes: Sequence[Note] = ()  # likewise
+        # Lists as soon as there is one: most of the queue has none yet.
+        self.events: Sequence[JobExecutionEvent] = ()
+        self.notes: Sequence[Note] = ()
         self.cancelled = None
         self.run = None
-        self.place = (
-            -1
-        )  # of the run that goes on, or was accounted last; set, like `now` and `late`, when a run begins
+        # Of the run that goes on, or was accounted last; set, like `now` and `late`, when a run begins.
+        self.place = -1
 
     @property
     def timeout(self) -> float | None:
@@ -201,7 +198,8 @@ class Submission(Running):
         self.run = None
         self.now = now
         self.late = late = now - run_time
-        if is_missed(late, self.grace):
+        grace = self.grace
+        if grace is not None and late.total_seconds() > grace:  # `is_missed`, without the call
             self._missed()
             return False
         logger = self.where.logger
@@ -316,7 +314,8 @@ class Submission(Running):
         """The events, and the notes on what went wrong, handed over: they are no longer kept here.
 
         Else an exception would keep itself and all that the job held, until the garbage collector finds the cycle:
-        exception, traceback, the job's frame, the frame that called it, submission, exception.
+        exception, traceback, the job's frame, the frame that called it, submission, exception. Where nothing went wrong,
+        there is no such cycle, and `events` may be taken as they are.
         """
         events, notes = self.events, self.notes
         if notes:

@@ -109,6 +109,16 @@ def test_waiting_ends_when_the_time_is_up() -> None:
     assert event.code == EVENT_JOB_EXECUTED, event.exception
 
 
+def test_one_may_wait_as_long_as_one_likes() -> None:
+    run = CurrentRun("job", "default", NOON, 1, None, SystemClock(), None)
+    for seconds in (None, 1e300, float("inf")):
+        waiting = threading.Thread(target=run.wait, args=(seconds,))
+        waiting.start()
+        run.cancel("lost")
+        waiting.join(fakes.TIMEOUT)
+        assert not waiting.is_alive()
+
+
 def test_the_first_reason_counts() -> None:
     run = CurrentRun("job", "default", NOON, 1, None, noon_clock(), None)
     assert (run.cancelled, run.cancel_reason) == (False, None)
