@@ -212,7 +212,12 @@ def test_a_run_that_is_asked_for_waits_for_that_of_a_job_which_was_removed(
     go_on, waits = Event(), Event()
     HOOKS["x"] = lambda: go_on.wait(TIMEOUT)
     postponed = Ticket.postponed
-    monkeypatch.setattr(Ticket, "postponed", lambda ticket: (postponed(ticket), waits.set()))
+
+    def noticed(ticket: Ticket) -> None:
+        postponed(ticket)
+        waits.set()
+
+    monkeypatch.setattr(Ticket, "postponed", noticed)
     with started(scheduler):
         for count in (1, 2):
             scheduler.add_job(hooked, "interval", hours=1, id="x", args=["x"])
