@@ -15,6 +15,7 @@ from .limits import TimeLimit, watch
 from .submission import RunnableJob, Submission, Surroundings, time_limit_error
 
 _SYSTEM_CLOCK = SystemClock()
+_AWAITED = CO_COROUTINE | CO_ASYNC_GENERATOR
 
 
 def run_job(
@@ -60,7 +61,9 @@ def perform(submission: Submission) -> None:
     """Run all run times of `submission`, one after the other, in this thread. Raises nothing; see `Submission`."""
     job = submission.job
     func = job.func
-    if refused := refusal(func):
+    # A plain function, as most are, is looked at without a call: there is one for each run.
+    plain = type(func) is FunctionType and not func.__code__.co_flags & _AWAITED
+    if not plain and (refused := refusal(func)):
         submission.fail(refused)
         return
     clock = submission.where.clock
@@ -207,7 +210,7 @@ def refusal(func: Any) -> CoroutineFunctionError | None:
         else:
             break
     if kind is FunctionType:
-        awaited = plain.__code__.co_flags & (CO_COROUTINE | CO_ASYNC_GENERATOR)
+        awaited = plain.__code__.co_flags & _AWAITED
     else:
         call = getattr(kind, "__call__", None)  # noqa: B004  # an object may have an async __call__
         awaited = any(iscoroutinefunction(f) or isasyncgenfunction(f) for f in (plain, call))
