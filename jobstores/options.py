@@ -47,7 +47,7 @@ def _number(name: str, value: Any, expected: str, least: float | None = None) ->
     return value
 
 
-def _exceptions(name: str, value: Any) -> tuple[str, ...]:
+def exception_classes(name: str, value: Any) -> tuple[str, ...]:
     """References of exception classes, given as classes or as references, one or several."""
     if isinstance(value, str | type) or not isinstance(value, Iterable):
         value = (value,)
@@ -60,7 +60,14 @@ def _exceptions(name: str, value: Any) -> tuple[str, ...]:
 
 
 def _exception(name: str, value: Any) -> str:
-    cls = resolve_reference(value) if isinstance(value, str) else value
+    cls = value
+    if isinstance(value, str):
+        try:
+            cls = resolve_reference(value)
+        except LookupError as exc:
+            raise LookupError(f"{name}: {exc}") from exc
+        except ValueError as exc:
+            raise ValueError(f"{name}: {exc}") from exc
     if not (isinstance(cls, type) and issubclass(cls, BaseException)):
         raise TypeError(
             f"{name} must be exception classes, or references to them ('module:Class'), got {type(value).__name__}: {value!r}"
@@ -116,7 +123,7 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "backoff": _factor,
     "max_delay": _limit,
     "retry_jitter": _pause,
-    "retry_on": _exceptions,
+    "retry_on": exception_classes,
     "keep_failed": _flag,
     "while_running": _while_running,
 }

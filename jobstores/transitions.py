@@ -271,13 +271,13 @@ def recover(
     if given_up is not None and after.state in ("active", "paused") and not _is_over(after):
         after = _parked(
             after,
-            f"{ParkedReason.GIVEN_UP}: a run was recovered {given_up.recovered} times, and its owner died again",
+            f"{ParkedReason.GIVEN_UP}: a run was recovered {_times(given_up.recovered)}, and its owner died again",
             given_up,
         )
         parks = True
     elif _is_over(after) and any(lost for _, lost in found):
         lost_run = next(run for run, lost in found if lost)
-        again = f" (it was run again {lost_run.recovered} times)" if lost_run.recovered else ""
+        again = f" (it was run again {_times(lost_run.recovered)})" if lost_run.recovered else ""
         after = _parked(
             after, f"{ParkedReason.LOST}: its only run was lost, and its fate is unknown{again}", lost_run
         )
@@ -285,6 +285,10 @@ def recover(
     written = seal(capped(after), stamp)
     reported = written if isinstance(written, Record) else after
     return written, [RecoveredRun(reported, run, parks and lost) for run, lost in found]
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number} times"
 
 
 def _again_at(run: Run, now: int) -> int:

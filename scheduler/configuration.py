@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from ..events.clock import Clock, SystemClock
 from ..executors.base import BaseExecutor
 from ..jobstores.base import BaseJobStore
-from ..jobstores.options import checked_option
+from ..jobstores.options import exception_classes
 from ..jobstores.policy import DEFAULT, POLICY_OPTIONS, RunPolicy
 from ..jobstores.serialization.references import resolve_reference
 from ..triggers.zones import as_zone
@@ -227,10 +227,7 @@ def _exceptions(name: str, value: Any) -> Any:
     """What `add_job` takes; in a configuration file, references with commas between them."""
     if isinstance(value, str):
         value = [reference.strip() for reference in value.split(",") if reference.strip()]
-    try:
-        return checked_option("retry_on", value)
-    except (TypeError, ValueError, LookupError) as exc:
-        raise type(exc)(f"{name}: {exc.args[0] if exc.args else exc}") from exc
+    return exception_classes(name, value)
 
 
 def _specs(kind: str) -> Callable[[Any], Mapping[str, Any]]:
@@ -265,7 +262,7 @@ _JOB_OPTION_READERS: dict[str, Callable[[str, Any], Any]] = {
     "backoff": as_number(1),
     "max_delay": as_optional_seconds,
     "retry_jitter": as_number(0),
-    "retry_on": lambda name, value: _exceptions(name, value),
+    "retry_on": _exceptions,
     "keep_failed": as_bool,
     "while_running": as_choice("skip", "queue"),
 }

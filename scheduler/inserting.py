@@ -13,7 +13,7 @@ from ..jobstores import edits
 from ..jobstores.errors import ConflictingIdError, JobLookupError, JobRestoreError
 from ..jobstores.job import Job
 from ..jobstores.record import ParkedReason, Plan, Record, Transition, is_over
-from ..triggers import BaseTrigger
+from ..triggers import BaseTrigger, DateTrigger
 from ..triggers.instants import from_micros
 from .planning import Undefined, added, undefined
 
@@ -268,11 +268,16 @@ class InsertingMethods:
         clone._jobstore_alias = port.alias  # a memory store's job becomes this clone
         revision, stamp = engine.random.getrandbits(63), engine.owner.stamp()
         failed = (record.reason or "").startswith(ParkedReason.TRIGGER)
+        # "Once, now" is the same trigger each time, and meant anew each time: what is there has had its run.
+        once_more = (
+            isinstance(given, DateTrigger) and given.run_date is None and record.state in ("ended", "parked")
+        )
         if (
             stored is not new.job
             and stored.trigger == given
             and new.next_run_time is undefined
             and not failed
+            and not once_more
         ):
             clone.trigger = (
                 stored.trigger

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 LONGEST_REASON: Final = 500
 """So many characters of an exception's text are kept in a record."""
 
+MAX_RETRIES_WAITING: Final = 100
+"""With so many retries waiting in its record a job gets no further one: it fails more often than it can be tried again."""
+
 POSTPONED_BY: Final = 1_000_000
 """µs until a run that has waited, and for which an executor had no room after all, is looked at again."""
 
@@ -36,6 +39,7 @@ class Ticket:
         "_failure",
         "again_at",
         "claimed_at",
+        "crowded",
         "deadline",
         "done",
         "incarnation",
@@ -72,8 +76,13 @@ class Ticket:
         self.done = False
         self.again_at = NEVER if record.next_run_time is None else record.next_run_time
         """µs UTC: when the end of this run may make room for another run of its job, as far as the claim knew."""
-        if len(record.runs) > 1 and any(other.state == "waiting" for other in record.runs):
-            self.again_at = 0
+        self.crowded = False
+        """Whether as many retries of the job wait as may."""
+        if len(record.runs) > 1:
+            waiting = [other for other in record.runs if other.state == "waiting"]
+            if waiting:
+                self.again_at = 0
+                self.crowded = sum(other.kind == "retry" for other in waiting) >= MAX_RETRIES_WAITING
         self._failure: _Failure | None = None
 
     @property
@@ -116,7 +125,8 @@ class Ticket:
         self.port.recent.note(
             self.job_id, run, "timed out" if isinstance(error, JobTimeoutError) else "failed", reason, place
         )
-        if run.incarnation is None and policy.retries_after(run.retried, error_classes(error)):
+        retries = run.incarnation is None and policy.retries_after(run.retried, error_classes(error))
+        if retries and not self.crowded:
             if not failure.places:
                 failure.retry_at = engine.clock.micros() + policy.delay(run.retried, engine.random)
             failure.places.append(place)
@@ -136,12 +146,19 @@ class Ticket:
                 'Attempt %d of a run of job "%s" failed, and was the last one%s: %s',
                 run.attempt,
                 job.name,
-                "" if run.retried >= policy.max_retries else " (its exception is none of retry_on)",
+                self._why_last(retries),
                 reason,
             )
         if policy.keep_failed:
             failure.parked = f"{ParkedReason.FAILED}: {reason[:LONGEST_REASON]} (attempt {run.attempt})"
         return None
+
+    def _why_last(self, retries: bool) -> str:
+        if retries:
+            return f" ({MAX_RETRIES_WAITING} retries of the job wait already)"
+        if self.open_run.retried < self.policy.max_retries:
+            return " (its exception is none of retry_on)"
+        return ""
 
     def missed(self, place: int, late: timedelta) -> None:
         """The run time at `place` was not run: it would have begun too late."""
