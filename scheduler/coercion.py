@@ -48,11 +48,11 @@ def as_count(least: int) -> Callable[[str, Any], int]:
     return read
 
 
-def as_number(least: float) -> Callable[[str, Any], float]:
-    """A reader of finite numbers (or timedeltas, in seconds) that are at least *least*; a whole one stays an int."""
+def as_number(least: float, *, duration: bool = False) -> Callable[[str, Any], float]:
+    """A reader of finite numbers that are at least *least* (as a *duration*, timedeltas are seconds); a whole one stays an int."""
 
     def read(name: str, value: Any) -> float:
-        if isinstance(value, timedelta):
+        if duration and isinstance(value, timedelta):
             value = value.total_seconds()
         number: float = _number(name, value, float, f"a number of at least {least:g}")
         if not least <= number < math.inf:
