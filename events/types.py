@@ -80,6 +80,10 @@ class JobSubmissionEvent(JobEvent):
     """Runs were submitted to the job's executor (SUBMITTED), or skipped because too many still go on (MAX_INSTANCES)."""
 
     scheduled_run_times: Sequence[datetime]
+    attempt: int = 1
+    """Which attempt this is, from 1 on (SUBMITTED)."""
+    run_id: int | None = None
+    """What identifies the run through all its attempts (SUBMITTED)."""
 
     @property
     def scheduled_run_time(self) -> datetime | None:

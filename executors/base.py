@@ -114,7 +114,9 @@ class BaseExecutor(ABC):
         try:
             if where.wants(EVENT_JOB_SUBMITTED):
                 jobstore, job_id = submission.key
-                self._publish(JobSubmissionEvent(EVENT_JOB_SUBMITTED, job_id, jobstore, run_times))
+                self._publish(
+                    JobSubmissionEvent(EVENT_JOB_SUBMITTED, job_id, jobstore, run_times, *submission.identity)
+                )
             self._submit(submission)
         except BaseException:
             self._give_back(submission)

@@ -118,6 +118,7 @@ def test_each_attempt_has_its_events(scheduler: VirtualScheduler) -> None:
     assert ends.told("late") == [timedelta(0), 7 * SECOND, 14 * SECOND]
     submitted = heard.of(EVENT_JOB_SUBMITTED, "x")
     assert [list(event.scheduled_run_times) for event in submitted] == [[at(60)]] * 3
+    assert [(event.attempt, event.run_id) for event in submitted] == [(1, run_id), (2, run_id), (3, run_id)]
     assert len(heard.of(EVENT_JOB_REMOVED, "x")) == 1
     assert heard.codes("x")[-1] == EVENT_JOB_REMOVED
 
