@@ -319,7 +319,7 @@ class RedisJobStore(SharedJobStore):
                 # What is won has to be started. The next look meets the error, if it has not passed.
                 claim.won.more = True
             else:
-                rest.rows += claim.won.rows
+                rest.rows[:0] = claim.won.rows  # first, since the same job may be in both
                 return rest
         return claim.won
 
