@@ -43,13 +43,13 @@ def added(
 
 
 def rescheduled(record: Record, trigger: BaseTrigger, now: int, random: Random) -> Plan:
-    """The schedule of a job that gets another trigger: from now on, and behind the fire times of its runs that go on.
+    """The schedule of a job that gets another trigger: from now on, and behind the fire times of its runs that go on or wait.
 
-    So a job that reschedules itself is not run again for the very moment at which it runs.
+    So a job that reschedules itself is not run again for the very moment at which it runs, in whichever attempt.
     """
     plan = added(trigger, now, random)
     latest = max(
-        (run.fire_times[-1] for run in record.runs if run.kind == "schedule" and run.state == "claimed"),
+        (run.fire_times[-1] for run in record.runs if run.kind != "now" and run.state != "lost"),
         default=None,
     )
     if (

@@ -1,11 +1,12 @@
 """What becomes of a schedule that somebody adds, pauses, resumes or moves: tables. Times are seconds after a fixed moment."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
 import pytest
-from mainspring.jobstores.record import Plan, Record, State
+from mainspring.jobstores.record import Plan, Record, Run, RunKind, RunState, State
 from mainspring.scheduler import planning
 from mainspring.triggers import BaseTrigger, DateTrigger, IntervalTrigger
 from mainspring.triggers.instants import to_micros
@@ -119,3 +120,22 @@ def test_moved() -> None:
         assert planning.moved(record(state, 60), micros(7)) == plan(7)
     assert planning.moved(record("active", 60), None) == plan(None, "paused", 60)
     assert planning.moved(record("parked", 60), None) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "state", "expected"),
+    [
+        ("schedule", "claimed", 120),
+        ("retry", "claimed", 120),
+        ("rerun", "claimed", 120),
+        ("queued", "waiting", 120),
+        ("now", "claimed", 60),
+        ("schedule", "lost", 60),
+    ],
+)
+def test_another_schedule_begins_behind_the_runs_that_go_on_or_wait(
+    kind: RunKind, state: RunState, expected: int
+) -> None:
+    run = Run(7, kind, (micros(60),), micros(60), state)
+    running = replace(record("active", 120), runs=(run,))
+    assert planning.rescheduled(running, EVERY, micros(60), Random(0)) == plan(expected)
