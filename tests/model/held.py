@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from mainspring.executors import current_run
 from mainspring.executors.base import DirectExecutor, Ticket
 from mainspring.executors.submission import Submission
 
@@ -16,10 +17,13 @@ class Failed(Exception):
     """What a job raises that is to fail."""
 
 
-def work(job_id: str, tag: int, fails: bool) -> int:
-    """The function of all jobs. Stored by its name, so it stands in a module."""
+def work(job_id: str, tag: int, fails: int) -> int:
+    """The function of all jobs; so many attempts of each run fail. Stored by its name, so it stands in a module."""
     called(job_id, tag)
-    if fails:
+    run = current_run()
+    assert run is not None
+    assert run.job_id == job_id
+    if run.attempt <= fails:
         raise Failed(tag)
     return tag
 

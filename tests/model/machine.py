@@ -22,6 +22,7 @@ from mainspring.events import (
     EVENT_JOB_MAX_INSTANCES,
     EVENT_JOB_MISSED,
     EVENT_JOB_MODIFIED,
+    EVENT_JOB_PARKED,
     EVENT_JOB_REMOVED,
     EVENT_JOB_SUBMITTED,
     EVENT_SCHEDULER_PAUSED,
@@ -32,10 +33,12 @@ from mainspring.events import (
 )
 from mainspring.jobstores.base import BaseJobStore, ConflictingIdError, JobLookupError
 from mainspring.jobstores.job import Job
+from mainspring.scheduler.runs import OpenRun
 from mainspring.scheduler.virtual import VirtualScheduler
 
 from tests.model import held
-from tests.model.plain_scheduler import Conflict, Definition, Missing, Pending, PlainScheduler
+from tests.model.plain_jobs import Conflict, Definition, Missing, Pending
+from tests.model.plain_scheduler import PlainScheduler
 from tests.model.plain_triggers import (
     SECOND,
     PlainCron,
@@ -63,6 +66,7 @@ NAMES = {
     EVENT_JOB_EXECUTED: "EXECUTED",
     EVENT_JOB_ERROR: "ERROR",
     EVENT_JOB_MISSED: "MISSED",
+    EVENT_JOB_PARKED: "PARKED",
 }
 
 Events = dict[str, list[tuple[Any, ...]]]
@@ -103,14 +107,22 @@ triggers = st.one_of(
 )
 
 
+failing = st.sampled_from([0, 0, 1, 2, 99])
+"""How many attempts of each run fail."""
+
 definitions = st.builds(
     Definition,
     tag=st.integers(0, 999),
-    fails=st.booleans(),
-    executor=st.sampled_from(["default", "default", "held"]),
+    fails=failing,
+    executor=st.sampled_from(["default", "held"]),
     grace=st.sampled_from([None, 1, 60, 120, 7200.5]),
     coalesce=st.booleans(),
     max_instances=st.integers(1, 2),
+    max_retries=st.sampled_from([0, 1, 2]),
+    retry_delay=st.sampled_from([0, 1, 90, 1800]),
+    backoff=st.sampled_from([1, 3]),
+    keep_failed=st.booleans(),
+    while_running=st.sampled_from(["skip", "queue"]),
 )
 
 
@@ -127,10 +139,12 @@ edits = st.one_of(
     st.tuples(
         st.just("modify"),
         st.one_of(
-            st.fixed_dictionaries({"tag": st.integers(0, 999), "fails": st.booleans()}),
+            st.fixed_dictionaries({"tag": st.integers(0, 999), "fails": failing}),
             st.fixed_dictionaries({"executor": st.sampled_from(["default", "held"])}),
             st.fixed_dictionaries({"grace": st.sampled_from([None, 1, 60]), "coalesce": st.booleans()}),
             st.fixed_dictionaries({"max_instances": st.integers(1, 3)}),
+            st.fixed_dictionaries({"max_retries": st.integers(0, 2), "keep_failed": st.booleans()}),
+            st.fixed_dictionaries({"while_running": st.sampled_from(["skip", "queue"])}),
         ),
     ),
     st.tuples(st.sampled_from(["set_trigger", "reschedule"]), triggers),
@@ -138,6 +152,7 @@ edits = st.one_of(
     st.tuples(st.just("set_next_run_time"), offsets),
     st.tuples(st.sampled_from(["pause", "resume", "remove"])),
     st.tuples(st.just("resume")),
+    st.tuples(st.just("run_now")),
 )
 """A method of the machine, and what it takes beside the job's id."""
 
@@ -216,9 +231,10 @@ class SchedulerMachine(RuleBasedStateMachine):
             times = tuple(map(instant_of, event.scheduled_run_times))
             self.note(event.job_id, name, times, self.clock.micros())
         elif name in ("EXECUTED", "ERROR", "MISSED"):
-            time = instant_of(event.scheduled_run_time)
-            assert event.late == moment(self.clock.micros()) - event.scheduled_run_time
-            self.note(event.job_id, name, time, self.clock.micros())
+            time, now = instant_of(event.scheduled_run_time), self.clock.micros()
+            assert event.late == moment(now) - event.scheduled_run_time
+            retry_at = None if event.retry_at is None else instant_of(event.retry_at)
+            self.note(event.job_id, name, time, now, event.attempt, retry_at)
         elif name is not None:
             self.note(getattr(event, "job_id", ""), name)
 
@@ -315,20 +331,24 @@ class SchedulerMachine(RuleBasedStateMachine):
     def remove(self, job_id: str) -> None:
         self.both(lambda: self.scheduler.remove_job(job_id), lambda: self.model.remove(job_id))
 
+    def run_now(self, job_id: str) -> None:
+        if self.model.may_ask(job_id):
+            self.both(lambda: self.scheduler.run_job_now(job_id), lambda: self.model.run_now(job_id))
+
     @precondition(lambda self: self.handles)
-    @rule(data=st.data(), method=st.sampled_from(["pause", "resume", "remove", "modify"]))
+    @rule(data=st.data(), method=st.sampled_from(["pause", "resume", "remove", "modify", "run_now"]))
     def by_handle(self, data: st.DataObject, method: str) -> None:
         """An old handle is of no other job, though that may have the same id."""
         job, number = data.draw(st.sampled_from(self.handles))
         if self.model.waiting_for_start(job.id) is not None:
             return  # by id: one that is pending is no other job's yet
         if method == "modify":
-            change = {"tag": 1000 + number, "fails": False}
+            change = {"tag": 1000 + number, "fails": 0}
             self.both(
                 lambda: job.modify(**job_options(job.id, change)),
                 lambda: self.model.modify(job.id, lambda definition: vars(definition).update(change), number),
             )
-        else:
+        elif method != "run_now" or self.model.may_ask(job.id):
             predict = getattr(self.model, method)
             self.both(getattr(job, method), lambda: predict(job.id, number))
 
@@ -411,6 +431,10 @@ class SchedulerMachine(RuleBasedStateMachine):
         if self.model.running:
             lost = [run.job_id for run in self.scheduler.get_lost_runs()]
             assert sorted(lost) == sorted(job.id for job in self.model.jobs.values() for _ in range(job.lost))
+            runs = sorted(map(shown_run, self.scheduler.get_runs()))
+            assert runs == self.model.open_runs(), (
+                f"runs are {readable(tuple(runs))}, expected {readable(tuple(self.model.open_runs()))}"
+            )
 
     def teardown(self) -> None:
         if self.scheduler.running:
@@ -419,16 +443,25 @@ class SchedulerMachine(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
 
+def shown_run(run: OpenRun) -> tuple[Any, ...]:
+    """What is compared of an open run; nothing of one that was lost but whose it was."""
+    if run.state == "lost":
+        return (run.job_id, "lost")
+    times = tuple(map(instant_of, run.scheduled_run_times))
+    return (run.job_id, run.state, run.kind, run.attempt, times, instant_of(run.due))
+
+
 def described(job: Job) -> tuple[Any, ...]:
     """What is compared of a real job."""
+    when = None if job.next_run_time is None else instant_of(job.next_run_time)
     options = (job.executor, job.misfire_grace_time, job.coalesce, job.max_instances)
-    return (None if job.next_run_time is None else instant_of(job.next_run_time), job.args, *options)
+    care = (job.max_retries, job.retry_delay, job.backoff, job.keep_failed, job.while_running)
+    return (when, job.args, *options, *care)
 
 
 def predicted(job_id: str, next_time: int | None, definition: Definition) -> tuple[Any, ...]:
     """The same of a plain one."""
-    options = (definition.executor, definition.grace, definition.coalesce, definition.max_instances)
-    return (next_time, (job_id, definition.tag, definition.fails), *options)
+    return (next_time, (job_id, definition.tag, definition.fails), *list(vars(definition).values())[2:])
 
 
 def differences(seen: Events, expected: Events) -> str:

@@ -8,9 +8,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
+from tests.model.plain_jobs import (
+    NEVER,
+    Conflict,
+    Definition,
+    Held,
+    Missing,
+    OpenRun,
+    Pending,
+    PlainJob,
+)
 from tests.model.plain_triggers import PlainTrigger
 
 BACKLOG = 7
@@ -19,87 +28,10 @@ BACKLOG = 7
 SETTLED_WITHIN = 40_000
 """µs within which a shared store is told that a run has ended; at once if there may be no room for the next run of its job otherwise."""
 
-NEVER = 2**63
+MOST_ASKED_FOR = 100
+"""So many runs that were asked for may wait, of one job."""
 
 Event = tuple[Any, ...]
-
-
-@dataclass
-class Definition:
-    """What a job is: everything that an edit may change, but when it runs."""
-
-    tag: int
-    fails: bool = False
-    executor: str = "default"
-    grace: float | None = 1
-    coalesce: bool = True
-    max_instances: int = 1
-
-    def copy(self) -> Definition:
-        return Definition(**vars(self))
-
-
-@dataclass(eq=False)
-class OpenRun:
-    """A run that was claimed, and whose end is not written; `waiting` when it was given back."""
-
-    times: tuple[int, ...]
-    waiting: bool = False
-    more: bool = False
-    again_at: int = NEVER
-    """When another run of the job may need the room that this one takes, as far as it was known when it was claimed."""
-    foreign: bool = False
-    """Of an earlier job of the same id, which had ended when this one was added."""
-
-
-@dataclass(eq=False)
-class PlainJob:
-    """A job in a store."""
-
-    id: str
-    number: int
-    """Another one for each job that is added, of the same id, too."""
-    definition: Definition
-    trigger: PlainTrigger
-    next: int | None
-    fire: int | None
-    state: str = "active"
-    open: list[OpenRun] = field(default_factory=list)
-    lost: int = 0
-
-
-@dataclass
-class Pending:
-    """A job that waits for the start of the scheduler."""
-
-    id: str
-    definition: Definition
-    trigger: PlainTrigger
-    next: int | str | None
-    """"first": as the trigger has it."""
-    replace: bool
-
-    def shifted(self, now: int) -> Pending:
-        """As it is drawn, its times are counted from now."""
-        first = now + self.next if isinstance(self.next, int) else self.next
-        return Pending(self.id, self.definition.copy(), self.trigger.shifted(now), first, self.replace)
-
-
-@dataclass(eq=False)
-class Held:
-    """A submission that the holding executor has not begun."""
-
-    job: PlainJob
-    definition: Definition
-    run: OpenRun
-
-
-class Conflict(Exception):
-    """The id is taken."""
-
-
-class Missing(Exception):
-    """There is no such job."""
 
 
 class PlainScheduler:
@@ -166,9 +98,8 @@ class PlainScheduler:
         self._schedule(job, new.next)
         ended = self.jobs.get(new.id)
         if ended is not None:
-            # It is another job; the runs of the old one count until they end, and one that waits is never run any more.
-            job.lost = ended.lost + sum(run.waiting for run in ended.open)
-            job.open = [run for run in ended.open if not run.waiting]
+            # It is another job; the runs of the old one count until they end.
+            job.lost, job.open = ended.lost, ended.open
             for run in job.open:
                 run.foreign = True
             self._ended = [(job if run in job.open else old, run) for old, run in self._ended]
@@ -193,6 +124,7 @@ class PlainScheduler:
 
     def _schedule(self, job: PlainJob, first: int | str | None) -> None:
         """The schedule of a job that is new, or gets another trigger."""
+        job.over = False
         for run in job.open:
             run.more = False
         if isinstance(first, int):
@@ -210,7 +142,26 @@ class PlainScheduler:
     # -- editing -------------------------------------------------------------------------------------------------------
 
     def visible(self, job_id: str) -> bool:
-        return self.running and job_id in self.jobs and self.jobs[job_id].state != "ended"
+        return self.running and job_id in self.jobs and not self.jobs[job_id].gone
+
+    def may_ask(self, job_id: str) -> bool:
+        """Whether a run of the job may be asked for, if there is the job."""
+        job = self.jobs.get(job_id)
+        asked = [] if job is None else [run for run in job.open if run.kind == "now" and run.waiting]
+        return self.running and len(asked) < MOST_ASKED_FOR
+
+    def open_runs(self) -> list[tuple[Any, ...]]:
+        """The runs that wait or go on, and those that were lost."""
+        ended = {id(run) for _, run in self._ended}
+        runs: list[tuple[Any, ...]] = []
+        for job in self.jobs.values():
+            runs += [(job.id, "lost")] * job.lost
+            runs += [
+                (job.id, "waiting" if run.waiting else "claimed", run.kind, run.attempt, run.times, run.due)
+                for run in job.open
+                if id(run) not in ended
+            ]
+        return sorted(runs)
 
     def find(self, job_id: str, number: int | None = None) -> PlainJob:
         if not self.visible(job_id) or number not in (None, self.jobs[job_id].number):
@@ -243,7 +194,7 @@ class PlainScheduler:
         changed = job.trigger.given() != trigger.given()
         job.trigger = trigger.bound(self.now, None)
         if changed and job.state == "paused":
-            job.fire = job.trigger.first(self.now)  # what it goes on with when it is resumed
+            job.fire, job.over = job.trigger.first(self.now), False  # what it goes on with when it is resumed
         self._modified(job)
 
     def reschedule(self, job_id: str, trigger: PlainTrigger) -> None:
@@ -254,10 +205,10 @@ class PlainScheduler:
             return
         job = self.find(job_id)
         job.trigger = trigger.bound(self.now, None)
-        latest = max((run.times[-1] for run in job.open if not run.waiting), default=None)
+        latest = max((run.times[-1] for run in job.open if run.kind != "now"), default=None)
         self._schedule(job, "first")
         if latest is not None and job.next is not None and job.next <= latest and not trigger.one_off:
-            # Not once more for the time of a run that goes on.
+            # Not once more for the time of a run that goes on, or waits.
             job.next = job.fire = job.trigger.after(latest)
             job.state = "paused" if job.next is None else "active"
         self._modified(job)
@@ -289,7 +240,8 @@ class PlainScheduler:
             self.tell(job_id, "MODIFIED")
             return
         job = self.find(job_id, number)
-        if job.state == "active":
+        if job.state in ("active", "ended"):
+            job.over = job.state == "ended"
             job.next, job.state = None, "paused"
             for run in job.open:
                 run.more = False
@@ -303,18 +255,38 @@ class PlainScheduler:
             self.tell(job_id, "MODIFIED")
             return True
         job = self.find(job_id, number)
-        if job.state == "paused":
-            kept = job.fire
-            if kept is None or (kept < self.now and not job.trigger.one_off):
-                kept = job.trigger.first(self.now)
-            job.next = job.fire = kept
-            if kept is None:
-                job.state = "ended"
-                self._drop_if_over(job)
-                return False
-            job.state = "active"
+        if job.state in ("paused", "parked"):
+            following = self._following(job)
+            if following is not None:
+                job.next = job.fire = following
+                job.state = "active"
+            elif job.state == "paused":
+                job.state, job.over = "ended", False
+                if job.gone:
+                    self._drop_if_over(job)
+                    return False
         self._modified(job)
         return True
+
+    def _following(self, job: PlainJob) -> int | None:
+        """With what a job goes on that is resumed."""
+        kept = job.fire
+        if job.over:
+            return None
+        if job.state == "parked":  # for a failure: later than that
+            assert kept is not None
+            return job.trigger.after(max(self.now - 1, kept))
+        if kept is None or (kept < self.now and not job.trigger.one_off):
+            return job.trigger.first(self.now)
+        return kept
+
+    def run_now(self, job_id: str, number: int | None = None) -> None:
+        """One more run, whatever the schedule says. It frees a job that is parked for a failure."""
+        job = self.find(job_id, number)
+        job.open.append(OpenRun((self.now,), "now", self.now, waiting=True))
+        if job.state == "parked":
+            job.state, job.fire = "ended", None
+        self._look_at = 0
 
     def remove(self, job_id: str, number: int | None = None) -> None:
         if self.waiting_for_start(job_id) is not None:
@@ -406,6 +378,10 @@ class PlainScheduler:
         for job in self.jobs.values():
             if job.state == "active" and job.next is not None and not self._waits(job):
                 self._look_at = min(self._look_at, job.next)
+            later = [
+                run.due for run in job.open if run.waiting and run.due > self.now and not job.holds_back(run)
+            ]
+            self._look_at = min([self._look_at, *later])
         self._settle_if_due()
 
     def _is_due(self, job: PlainJob) -> bool:
@@ -430,53 +406,78 @@ class PlainScheduler:
                 continue  # it was removed meanwhile
             job.open.remove(run)
             self._look_at = 0
+            if run.failed and not run.foreign:
+                self._follow_up(job, run)
             self._drop_if_over(job)
         self._ended, self._settle_at, self._hurry = [], NEVER, False
 
+    def _follow_up(self, job: PlainJob, run: OpenRun) -> None:
+        """What comes of a run that has failed: the next attempt, or a job that is kept."""
+        assert run.begun_as is not None
+        retry_at = run.retry_at
+        if retry_at is not None:
+            job.open.append(OpenRun(run.failed, "retry", retry_at, waiting=True, attempt=run.attempt + 1))
+        elif run.begun_as.keep_failed and (job.state == "ended" or job.over):
+            job.state, job.over, job.fire = "parked", False, run.times[-1]
+            self.tell(job.id, "PARKED")
+
     def _decide(self, job: PlainJob) -> list[OpenRun]:
-        if self._may_have_room_soon(job):
-            self._hurry = True
-            return []
-        starts = self._claim(job)
+        room = job.definition.max_instances - job.claimed
+        starts = job.startable(self.now)[: max(room, 0)]
+        times, following = self._due_times(job) if self._is_due(job) else ((), None)
+        queued: OpenRun | None = None
+        skipped: tuple[int, ...] = ()
+        if times and len(starts) >= room:
+            skipped = times
+            if job.definition.while_running == "queue":
+                queued, skipped = self._queue(job, starts, times)
+            if skipped and self.shared and any(ended.id == job.id for ended, _ in self._ended):
+                self._hurry = True  # there is room once it is written that another run has ended
+                return []
+        starts.sort(key=job.open.index)
         for run in starts:
+            run.waiting = False
+        if times:
+            self._take(job, times, following, starts, queued, skipped)
+        for run in starts:
+            run.begun_as = job.definition.copy()
             run.again_at = NEVER if job.next is None else job.next
             if any(other.waiting for other in job.open):
                 run.again_at = 0
         return starts
 
-    def _claim(self, job: PlainJob) -> list[OpenRun]:
-        room = job.definition.max_instances - sum(not run.waiting for run in job.open)
-        starts: list[OpenRun] = []
-        if job.state != "paused":
-            for run in sorted((run for run in job.open if run.waiting), key=lambda run: run.times[0]):
-                if len(starts) < room:
-                    starts.append(run)
-        starts.sort(key=job.open.index)
-        for run in starts:
-            run.waiting = False
-        if not self._is_due(job):
-            return starts
-        times, following = self._due_times(job)
+    def _take(
+        self,
+        job: PlainJob,
+        times: tuple[int, ...],
+        following: int | None,
+        starts: list[OpenRun],
+        queued: OpenRun | None,
+        skipped: tuple[int, ...],
+    ) -> None:
+        """Take fire times from the schedule: for a run that starts, or one that waits for room, or none."""
         job.next = job.fire = following
         if following is None:
             job.state = "ended"
-        if len(starts) >= room:
-            self.tell(job.id, "MAX_INSTANCES", times, self.now)
-            return starts
-        more = following is not None and following <= self.now
-        run = OpenRun(times, more=more)
-        job.open.append(run)
-        return [*starts, run]
+        if skipped:
+            self.tell(job.id, "MAX_INSTANCES", skipped, self.now)
+        if queued is not None:
+            if queued not in job.open:
+                job.open.append(queued)
+            queued.times, queued.due = times[-1:], times[-1]
+        elif not skipped:
+            run = OpenRun(times, "schedule", times[0], more=following is not None and following <= self.now)
+            job.open.append(run)
+            starts.append(run)
 
-    def _may_have_room_soon(self, job: PlainJob) -> bool:
-        """Whether a run would be skipped that has room once it is written that another one has ended."""
-        taken = len(job.open) if job.state != "paused" else sum(not run.waiting for run in job.open)
-        return (
-            self.shared
-            and self._is_due(job)
-            and taken >= job.definition.max_instances
-            and any(ended.id == job.id for ended, _ in self._ended)
-        )
+    def _queue(
+        self, job: PlainJob, starts: list[OpenRun], times: tuple[int, ...]
+    ) -> tuple[OpenRun, tuple[int, ...]]:
+        """The run that waits for room, with the last of these times; and the times that are given up for it."""
+        for run in job.open:
+            if run.kind == "queued" and run.waiting and run not in starts:
+                return run, (*run.times, *times[:-1])
+        return OpenRun(times[-1:], "queued", times[-1], waiting=True), times[:-1]
 
     def _due_times(self, job: PlainJob) -> tuple[tuple[int, ...], int | None]:
         assert job.next is not None
@@ -506,6 +507,10 @@ class PlainScheduler:
             self._finish(job, run)
             return
         self.tell(job.id, "SUBMITTED", run.times, self.now)
+        if run.kind != "schedule":
+            # Without the grace, which is for the first dispatch of a fire time; edits do not reach it any more.
+            definition = definition.copy()
+            definition.grace = None
         if holds:
             self.slots[job.id] += 1
             self.held.append(Held(job, definition, run))
@@ -519,14 +524,19 @@ class PlainScheduler:
         self._perform(held.job, held.definition, held.run)
 
     def _perform(self, job: PlainJob, definition: Definition, run: OpenRun) -> None:
+        assert run.begun_as is not None
         outcomes: list[Event] = []
         for time in run.times:
             late = self.now - time
             if definition.grace is not None and late > definition.grace * 1_000_000:
-                outcomes.append(("MISSED", time, self.now))
+                outcomes.append(("MISSED", time, self.now, run.attempt, None))
                 continue
             self.tell(job.id, "called", definition.tag, self.now)
-            outcomes.append(("ERROR" if definition.fails else "EXECUTED", time, self.now))
+            if run.attempt <= definition.fails:
+                run.failed, run.failed_at = (*run.failed, time), self.now
+                outcomes.append(("ERROR", time, self.now, run.attempt, run.retry_at))
+            else:
+                outcomes.append(("EXECUTED", time, self.now, run.attempt, None))
         for outcome in outcomes:
             self.tell(job.id, *outcome)
         self._finish(job, run)
@@ -540,6 +550,6 @@ class PlainScheduler:
             self._hurry = True
 
     def _drop_if_over(self, job: PlainJob) -> None:
-        if job.state == "ended" and not job.open and not job.lost:
+        if (job.state == "ended" or job.over) and not job.open and not job.lost:
             del self.jobs[job.id]
             self.tell(job.id, "REMOVED")
