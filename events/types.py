@@ -96,7 +96,7 @@ class JobExecutionEvent(JobEvent):
     """The outcome of one run.
 
     `retval` is what the job returned (EXECUTED); `exception` and `traceback`, as text, what it raised (ERROR), or that it
-    was over its time limit (TIMEOUT: a `JobTimeoutError`).
+    was over its time limit (TIMEOUT: a `JobTimeoutError`; of a thread, `traceback` tells where the job was then).
     `late` is how long after `scheduled_run_time` the run started (or, MISSED, would have started); `queued` is the part
     of it that was spent in the executor's queue, the rest passed before the run was taken from its store. Both are None
     where the executor does not tell.

@@ -270,13 +270,13 @@ class Submission(Running):
         if self.where.publish is None:
             self.timed_out(error, text)
             return None
+        self._log_timeout(error, text)
         retry_at = None
         try:
             if self.ticket is not None:
                 retry_at = tell_note(self.ticket, self.place, error, self.late, self.where.logger)
         finally:
             self._note(Note(self.place, error, self.late, None, told=True))
-        self._log_timeout(error, text)
         if not self.where.wants(EVENT_JOB_TIMEOUT):
             return None
         return replace(self._event(EVENT_JOB_TIMEOUT, error, text), retry_at=retry_at)
