@@ -109,7 +109,9 @@ def told(commits: Iterable[Commit]) -> History:
             and before.incarnation == after.incarnation
             and before.revision != after.revision
         ):
-            begin, end = after.fire_time, 1 << 62 if before.fire_time is None else before.fire_time
+            begin, end = after.fire_time, before.fire_time
+            if end is None or before.state == "parked":
+                end = 1 << 62  # its schedule may have been over
             if begin is not None and begin < end:
                 history.set_back.append((after.incarnation, begin, end))
         fresh: list[int] = []

@@ -32,7 +32,7 @@ class Commit:
     writer: str
     """The process that wrote it."""
     by_person: bool
-    """In a call of somebody's; else in a pass of the loop, or of the keeper."""
+    """In a call of somebody's, and what that is for; else in a pass of the loop, or of the keeper."""
 
     @property
     def job_id(self) -> str:
@@ -227,7 +227,8 @@ class Link:
         server, task = self._server, Task.current()
         timeline, turn, luck = server.timeline, task.turn, server.random.random()
         there, back, patience = self._way(), self._way(), server.weather.timeout
-        timeline.at(timeline.now + there, lambda: self._arrive(request, task, turn, back, luck))
+        by_person = task.name == "user" and not task.ends_runs
+        timeline.at(timeline.now + there, lambda: self._arrive(request, task, turn, back, luck, by_person))
         if there + back > patience:
             error = StoreUnreachableError("no answer in time")
             timeline.at(timeline.now + patience, lambda: task.go_on(turn, _Answer[T](error=error)))
@@ -251,7 +252,15 @@ class Link:
             tell = self.on_push
             self.process.spawn("push", lambda: tell(at))
 
-    def _arrive(self, request: Callable[[Server], T], task: Task, turn: int, back: int, luck: float) -> None:
+    def _arrive(
+        self,
+        request: Callable[[Server], T],
+        task: Task,
+        turn: int,
+        back: int,
+        luck: float,
+        by_person: bool,
+    ) -> None:
         server = self._server
         weather, answer = server.weather, _Answer[T]()
         answer.by_chance = not self._is_cut and luck < weather.lost
@@ -260,7 +269,7 @@ class Link:
             if weather.silent:
                 back += weather.timeout
         else:
-            server.writer, server.by_person = self.process.name, task.name == "user"
+            server.writer, server.by_person = self.process.name, by_person
             try:
                 answer.value = request(server)
             except Exception as exc:

@@ -15,14 +15,14 @@ from mainspring.jobstores.claiming import Change, ClaimBatch
 from mainspring.jobstores.errors import ConflictingIdError, JobStoreError, StoreUnreachableError
 from mainspring.jobstores.job import Job
 from mainspring.jobstores.openruns import dump_runs
-from mainspring.jobstores.record import Record, Transition, Wanted, Written, lease_time
+from mainspring.jobstores.record import FinishResult, Outcome, Record, Transition, Wanted, Written, lease_time
 from mainspring.jobstores.recordstore import Applied, Choice, Won
 from mainspring.jobstores.sharedstore import PAGE, SharedJobStore
 from mainspring.jobstores.uncertain import Stamps, UncertainWriteError, was_written
 
 from tests.simulation.catalog import Catalog
 from tests.simulation.server import Link, Reservation, Server
-from tests.simulation.timeline import SECOND
+from tests.simulation.timeline import SECOND, Task
 
 T = TypeVar("T")
 
@@ -83,6 +83,14 @@ class SimulatedJobStore(SharedJobStore):
             return [(job_id, dump_runs(server.records[job_id].runs) or "") for _, job_id in found[:size]]
 
         return self._link.ask(leased)
+
+    def finish_runs(self, outcomes: Sequence[Outcome]) -> FinishResult:
+        task = Task.current()
+        task.ends_runs = True
+        try:
+            return super().finish_runs(outcomes)
+        finally:
+            task.ends_runs = False
 
     # -- writing -------------------------------------------------------------------------------------------------------
 

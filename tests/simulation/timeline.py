@@ -48,6 +48,8 @@ class Task:
     def __init__(self, process: Process, name: str, work: Callable[[], object]) -> None:
         self.process = process
         self.name = name
+        self.ends_runs = False
+        """It writes ends of runs; a call of somebody's may do that before it does what it is for."""
         self._work = work
         self._greenlet = greenlet(self._run)
         self._turn = 0
