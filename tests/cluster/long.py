@@ -1,17 +1,23 @@
 """The long test of clusters: every kind of store, every fault, thousands of runs each: `python -m tests.cluster.long [WORD ...]`.
 
-Words choose among kinds, recoveries and faults, such as `postgresql outage`. It prints a line for each scenario as it ends, and the sums; the exit code is 1 if a
-run was missing, or there twice, or unexpected. A scenario that went wrong leaves its folder with the logs, whose name is printed.
+Words choose among kinds, recoveries and faults, such as `postgresql outage`; `care` are the jobs that fail, take too long, wait for room and are asked to
+run, while processes are killed. It prints a line for each scenario as it ends, and the sums; the exit code is 1 if a
+run was missing, or there twice, or unexpected, or not followed as it should. A scenario that went wrong leaves its folder with the logs, whose name is printed.
 """
 
+import logging
 import shutil
 import sys
 import tempfile
 import traceback
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 
+from tests.cluster.attempts import Findings
+from tests.cluster.careful import Careful, CarefulCluster
 from tests.cluster.processes import Place
 from tests.cluster.scenario import Cluster, Result, Scenario
 from tests.cluster.stores import KINDS, SERVERS
@@ -48,6 +54,29 @@ def scenarios(words: list[str]) -> Iterator[tuple[str, Scenario]]:
 
 def run(kind: str, scenario: Scenario) -> Result:
     """One of them, on a server and in a folder of its own."""
+    with own_place(kind) as place:
+        result = Cluster(place, scenario).run()
+        if not result.verdict.good:
+            raise FoundError([str(result.verdict), *result.evidence])
+    return result
+
+
+def run_with_care(kind: str) -> Findings:
+    """The one of jobs whose runs go wrong."""
+    with own_place(kind) as place:
+        findings = CarefulCluster(place, Careful()).run()
+        if findings.wrong:
+            raise FoundError([str(replace(findings, wrong=[])), *findings.wrong])
+    return findings
+
+
+class FoundError(Exception):
+    """Something is wrong: in these lines."""
+
+
+@contextmanager
+def own_place(kind: str) -> Iterator[Place]:
+    """A folder, which stays if what is done there fails, and a server."""
     folder = Path(tempfile.mkdtemp(prefix="mainspring-cluster-"))
     server = SERVERS[kind]() if kind in SERVERS else None
     if server is not None:
@@ -55,9 +84,7 @@ def run(kind: str, scenario: Scenario) -> Result:
     try:
         place = Place(folder, kind, server)
         try:
-            result = Cluster(place, scenario).run()
-            if not result.verdict.good:
-                print(folder, result.verdict, *result.evidence, sep="\n")
+            yield place
         finally:
             place.close()
     except BaseException:
@@ -66,9 +93,7 @@ def run(kind: str, scenario: Scenario) -> Result:
     finally:
         if server is not None:
             server.end()
-    if result.verdict.good:
-        shutil.rmtree(folder)
-    return result
+    shutil.rmtree(folder)
 
 
 def row(kind: str, scenario: Scenario, result: Result) -> str:
@@ -92,28 +117,64 @@ def row(kind: str, scenario: Scenario, result: Result) -> str:
 def main() -> int:
     words = sys.argv[1:]
     known = {word for kind, scenario in scenarios([]) for word in (kind, scenario.recovery, *scenario.faults)}
-    if unknown := {*words} - known - {"undisturbed"}:
-        sys.exit(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}, undisturbed")
+    known |= {"undisturbed", "care"}
+    if unknown := {*words} - known:
+        sys.exit(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
+    begun = monotonic()
+    bad = main_table(words) + table_of_care(words)
+    print(f"{bad} scenarios with findings, {(monotonic() - begun) / 60:.0f} minutes")
+    return 1 if bad else 0
+
+
+def main_table(words: list[str]) -> int:
+    """How many scenarios have found something."""
     print(
         "lost: listed as such; latest: the latest run; least: of a fair share, what the process has run that was there all the time and ran least"
     )
     print(ROW.format(*HEAD), flush=True)
-    begun, due, ran, bad = monotonic(), 0, 0, 0
+    due, ran, bad = 0, 0, 0
     for kind, scenario in scenarios(words):
         try:
             result = run(kind, scenario)
+        except FoundError as exc:
+            bad += 1
+            print(kind, scenario, *exc.args[0], sep="\n", flush=True)
+            continue
         except Exception:
             traceback.print_exc()
             bad += 1
             continue
         due += result.verdict.due
         ran += result.verdict.ran
-        bad += not result.verdict.good
         print(row(kind, scenario, result), flush=True)
-    print(
-        f"{due:,} due runs, {ran:,} runs, {bad} scenarios with findings, {(monotonic() - begun) / 60:.0f} minutes"
-    )
-    return 1 if bad else 0
+    print(f"{due:,} due runs, {ran:,} runs")
+    return bad
+
+
+def table_of_care(words: list[str]) -> int:
+    """The same for the jobs whose runs go wrong."""
+    # The test's own scheduler, which runs nothing, has no pool of processes, and would say so.
+    logging.getLogger("mainspring").setLevel(logging.ERROR)
+    bad = 0
+    for kind in KINDS:
+        if not {*words} <= {kind, "care"}:
+            continue
+        try:
+            findings = run_with_care(kind)
+        except FoundError as exc:
+            bad += 1
+            print(kind, *exc.args[0], sep="\n", flush=True)
+            continue
+        except Exception:
+            traceback.print_exc()
+            bad += 1
+            continue
+        print(
+            f"{kind:<11} care: {findings.runs} runs, {findings.attempts} attempts, {findings.hurt} of the runs with a process that was "
+            f"killed, {findings.lost} lost, at most {findings.most} of a job at a time",
+            flush=True,
+        )
+    return bad
 
 
 if __name__ == "__main__":

@@ -45,6 +45,11 @@ def as_datetime(micros: int) -> datetime:
     return EPOCH + timedelta(microseconds=micros)
 
 
+def in_micros(time: datetime) -> int:
+    since = time - EPOCH
+    return (since.days * 86_400 + since.seconds) * SECOND + since.microseconds
+
+
 def name_of(kind: str, number: int) -> str:
     return f"{kind}-{number}"
 

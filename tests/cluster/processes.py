@@ -92,9 +92,13 @@ class SchedulerProcess:
         wait_until([self], lambda: self.count[word] >= count, f"{count} times {word!r}")
 
     def end(self) -> int:
-        """Have it shut down and end, as it does when its input is closed; its exit code."""
-        self._input.close()
+        """Have it shut down and end; its exit code."""
+        self.begin_to_end()
         return self.ended()
+
+    def begin_to_end(self) -> None:
+        """Have it shut down and end, as it does when its input is closed."""
+        self._input.close()
 
     def ended(self) -> int:
         """Its exit code (less than 0: of which signal it died), when it has ended."""
@@ -116,11 +120,11 @@ class SchedulerProcess:
         """Have it go on."""
         self.signal(signal.SIGCONT)
 
-    def kill(self) -> None:
-        """End it at once, without its knowing; and hear the last of it."""
+    def kill(self, hear: bool = True) -> None:
+        """End it at once, without its knowing; and hear the last of it, for which processes that it has started have to end, too."""
         self.signal(signal.SIGKILL)
         self._process.wait(TIMEOUT)
-        while self.listen():
+        while hear and self.listen():
             pass
 
     def close(self) -> None:
@@ -190,8 +194,13 @@ class Place:
         paused: bool = False,
         pipe_size: int | None = None,
         log_folder: str | None = None,
+        processes: int = 0,
+        careful: bool = False,
     ) -> SchedulerProcess:
-        """Start a process; it tells of the events that are named in `hear`, and notes ends of runs in the log of a folder."""
+        """Start a process; it tells of the events that are named in `hear`, and notes ends of runs in the log of a folder.
+
+        `processes`: those of its process pool; `careful`: the ends that it notes are those of attempts.
+        """
         options = {
             "store": self.store.options(),
             "hear": list(hear),
@@ -201,12 +210,14 @@ class Place:
             "blocking": blocking,
             "paused": paused,
             "log_folder": log_folder,
+            "processes": processes,
+            "careful": careful,
         }
         return self._start("program", options, pipe_size)
 
-    def start_editor(self) -> SchedulerProcess:
-        """Start the process that edits, see `editor.py`; what, it has to be told."""
-        return self._start("editor", {"store": self.store.options()})
+    def start_editor(self, program: str = "editor") -> SchedulerProcess:
+        """Start the process that edits, see `editor.py`, or that asks jobs to run, see `asker.py`; what, it has to be told."""
+        return self._start(program, {"store": self.store.options()})
 
     def _start(self, program: str, options: dict[str, Any], pipe_size: int | None = None) -> SchedulerProcess:
         log_level = os.environ.get("MAINSPRING_TEST_LOG_LEVEL", "WARNING")

@@ -20,12 +20,14 @@ from mainspring.events import (
     EVENT_JOB_PARKED,
     EVENT_JOB_REMOVED,
     EVENT_JOB_SUBMITTED,
+    EVENT_JOB_TIMEOUT,
     EVENT_SCHEDULER_SHUTDOWN,
     EVENT_SCHEDULER_STARTED,
 )
-from mainspring.executors.pool import ThreadPoolExecutor
+from mainspring.executors.pool import ProcessPoolExecutor, ThreadPoolExecutor
 from mainspring.scheduler.background import BackgroundScheduler, BlockingScheduler
 
+from tests.cluster.careful_jobs import note_outcome
 from tests.cluster.jobs import say
 from tests.cluster.logbook import note_end
 from tests.cluster.population import EPOCH
@@ -35,6 +37,7 @@ CODES: Final = {
     "submitted": EVENT_JOB_SUBMITTED,
     "executed": EVENT_JOB_EXECUTED,
     "error": EVENT_JOB_ERROR,
+    "timeout": EVENT_JOB_TIMEOUT,
     "missed": EVENT_JOB_MISSED,
     "skipped": EVENT_JOB_MAX_INSTANCES,
     "removed": EVENT_JOB_REMOVED,
@@ -70,10 +73,13 @@ def due(event: Any) -> int:
 def main() -> None:
     options = json.loads(sys.argv[1])
     logging.basicConfig(level=options["log_level"], format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    executors: dict[str, Any] = {"default": ThreadPoolExecutor(options["workers"])}
+    if options["processes"]:
+        executors["processes"] = ProcessPoolExecutor(options["processes"])
     kind = BlockingScheduler if options["blocking"] else BackgroundScheduler
     scheduler = kind(
         jobstores={"default": SharedStore(**options["store"]).open()},
-        executors={"default": ThreadPoolExecutor(options["workers"])},
+        executors=executors,
         lease=options["lease"],
         claim_window=options["claim_window"],
     )
@@ -82,7 +88,11 @@ def main() -> None:
         mask |= CODES[word]
     scheduler.add_listener(tell, mask)
     if folder := options["log_folder"]:
-        scheduler.add_listener(lambda event: report(folder, event), EVENT_JOB_EXECUTED)
+        if options["careful"]:
+            codes = EVENT_JOB_EXECUTED | EVENT_JOB_ERROR | EVENT_JOB_TIMEOUT
+            scheduler.add_listener(lambda event: note_outcome(folder, WORDS[event.code], event), codes)
+        else:
+            scheduler.add_listener(lambda event: report(folder, event), EVENT_JOB_EXECUTED)
     scheduler.start(paused=options["paused"])
     if options["blocking"]:
         return

@@ -5,7 +5,6 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from time import monotonic
 from typing import Any
 
@@ -14,7 +13,7 @@ from mainspring.jobstores.transitions import RECOVERY_MARGIN
 
 from tests.cluster import logbook
 from tests.cluster.checking import Call, Line, Report, Verdict, expect, judge, lateness_of
-from tests.cluster.population import EPOCH, SECOND, definition, one_offs, ticks
+from tests.cluster.population import SECOND, definition, in_micros, one_offs, ticks
 from tests.cluster.processes import Place, SchedulerProcess, listen_until
 
 PROCESSES = 4
@@ -236,8 +235,3 @@ class Cluster:
 def is_settled(record: Record) -> bool:
     """Whether nothing is going to happen to it."""
     return record.next_run_time is None and all(run.state == "lost" for run in record.runs)
-
-
-def in_micros(time: datetime) -> int:
-    since = time - EPOCH
-    return (since.days * 86_400 + since.seconds) * SECOND + since.microseconds
