@@ -52,6 +52,9 @@ CALLS: dict[str, Callable[[BaseScheduler], object]] = {
     "add and remove a listener": lambda scheduler: in_turn(
         partial(scheduler.add_listener, nothing), partial(scheduler.remove_listener, nothing)
     ),
+    "run_job_now": lambda scheduler: scheduler.run_job_now("other"),
+    "get_runs": lambda scheduler: scheduler.get_runs(),
+    "explain_job": lambda scheduler: scheduler.explain_job("other"),
     "get_lost_runs": lambda scheduler: scheduler.get_lost_runs(),
     "get_parked_jobs": lambda scheduler: scheduler.get_parked_jobs(),
     "get_quarantined_jobs": lambda scheduler: scheduler.get_quarantined_jobs(),

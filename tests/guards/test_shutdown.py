@@ -58,6 +58,9 @@ CALLS: dict[str, Callable[[BaseScheduler], object]] = {
     "add_jobstore": lambda scheduler: scheduler.add_jobstore("memory", "more"),
     "remove_jobstore": lambda scheduler: scheduler.remove_jobstore("unused"),
     "get_lost_runs": lambda scheduler: scheduler.get_lost_runs(),
+    "run_job_now": lambda scheduler: scheduler.run_job_now("other"),
+    "get_runs": lambda scheduler: scheduler.get_runs(),
+    "explain_job": lambda scheduler: scheduler.explain_job("other"),
 }
 REFUSED: dict[str, Callable[[BaseScheduler], object]] = {
     "pause": lambda scheduler: scheduler.pause(),

@@ -128,6 +128,7 @@ CALLS: dict[str, Callable[[VirtualScheduler], object]] = {
     "remove_job": lambda scheduler: scheduler.remove_job("unknown"),
     "remove_all_jobs": lambda scheduler: scheduler.remove_all_jobs(),
     "remove_all_jobs there": lambda scheduler: scheduler.remove_all_jobs("distant"),
+    "get_runs": lambda scheduler: scheduler.get_runs(),
     "get_lost_runs": lambda scheduler: scheduler.get_lost_runs(),
     "rerun_lost": lambda scheduler: scheduler.rerun_lost(LostRun("x", "distant", 1, (), 1, "", None)),
     "get_parked_jobs": lambda scheduler: scheduler.get_parked_jobs(),
