@@ -25,8 +25,8 @@ MAX_ASKED_FOR: Final = 100
 def add(existing: Record | None, new: Record, stamp: str) -> Record | Literal[Written.DELETED] | None:
     """Add a job. None: the id is taken.
 
-    A job that is over does not stand in the way (a one-off may add its own id again while it still runs). Its open
-    runs move along under their old incarnation: they are counted and reported if lost, and never run again.
+    A job that is over does not stand in the way (a one-off may add its own id again while it still runs). Its open runs, none of which
+    waits, move along under their old incarnation: they are counted and reported if lost, and never run again.
     """
     if existing is not None:
         if not is_over(existing):
@@ -34,10 +34,6 @@ def add(existing: Record | None, new: Record, stamp: str) -> Record | Literal[Wr
         runs = tuple(
             run if run.incarnation is not None else replace(run, incarnation=existing.incarnation)
             for run in existing.runs
-        )
-        # A waiting run of an incarnation before that can no longer be run (it was the old job's function): it is listed.
-        runs = tuple(
-            replace(run, state="lost", blocked=False) if run.state == "waiting" else run for run in runs
         )
         new = capped(replace(new, runs=runs, forgotten=existing.forgotten))
     return seal(new, stamp)

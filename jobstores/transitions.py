@@ -162,7 +162,7 @@ def finish(record: Record, outcome: Outcome, stamp: str) -> tuple[Transition, Ru
     if was_lost:
         changed = end_if_parked_for_loss(changed)
     if outcome.parked is not None and run.incarnation is None:
-        if _is_over(changed):
+        if _schedule_is_over(changed):
             changed = _parked(changed, outcome.parked, run)
         elif _is_parked_for_loss(changed):
             # It would go when that loss is dismissed: from now on it is kept for its failure.
@@ -268,14 +268,14 @@ def recover(
         return None, []
     after = with_runs(record, unblocked(runs, record.state))
     parks = False
-    if given_up is not None and after.state in ("active", "paused") and not _is_over(after):
+    if given_up is not None and after.state in ("active", "paused") and not _schedule_is_over(after):
         after = _parked(
             after,
             f"{ParkedReason.GIVEN_UP}: a run was recovered {_times(given_up.recovered)}, and its owner died again",
             given_up,
         )
         parks = True
-    elif _is_over(after) and any(lost for _, lost in found):
+    elif _schedule_is_over(after) and any(lost for _, lost in found):
         lost_run = next(run for run, lost in found if lost)
         again = f" (it was run again {_times(lost_run.recovered)})" if lost_run.recovered else ""
         after = _parked(
@@ -370,7 +370,7 @@ def _parked(record: Record, reason: str, run: Run) -> Record:
     )
 
 
-def _is_over(record: Record) -> bool:
+def _schedule_is_over(record: Record) -> bool:
     """Whether there is no further fire time: its last runs are all that is left of the job."""
     return record.state == "ended" or record.reason == SCHEDULE_OVER
 

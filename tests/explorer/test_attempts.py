@@ -71,7 +71,7 @@ def a_job_that_failed_for_good_is_not_kept(patch: pytest.MonkeyPatch) -> None:
 
 
 def a_job_with_fire_times_left_is_parked_for_a_failure(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(transitions, "_is_over", lambda record: True)
+    patch.setattr(transitions, "_schedule_is_over", lambda record: True)
 
 
 def a_job_that_is_parked_for_a_loss_is_not_kept_for_its_failure(patch: pytest.MonkeyPatch) -> None:
@@ -96,7 +96,7 @@ def a_paused_job_stays_when_its_last_run_has_ended(patch: pytest.MonkeyPatch) ->
 
 
 def a_loss_leaves_a_paused_job_without_further_runs_paused(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(transitions, "_is_over", lambda record: record.state == "ended")
+    patch.setattr(transitions, "_schedule_is_over", lambda record: record.state == "ended")
 
 
 def a_job_without_further_runs_is_paused_like_others(patch: pytest.MonkeyPatch) -> None:

@@ -460,9 +460,7 @@ def test_add_refuses_an_id_that_is_taken(existing: Record) -> None:
 
 
 def test_add_takes_the_open_runs_of_an_ended_job_along() -> None:
-    existing = ended(
-        claimed(1), lost(2), waiting(3, blocked=True, incarnation=2), claimed(4, incarnation=1), forgotten=6
-    )
+    existing = ended(claimed(1), lost(2), claimed(4, incarnation=1), forgotten=6)
     new = replace(new_record(), incarnation=9, revision=9)
     after = edits.add(existing, new, "after")
     assert isinstance(after, Record)
@@ -470,7 +468,6 @@ def test_add_takes_the_open_runs_of_an_ended_job_along() -> None:
     assert after.runs == (
         claimed(1, incarnation=3),
         lost(2, incarnation=3),
-        waiting(3, state="lost", incarnation=2),  # it was the old job's function: it can only be listed
         claimed(4, incarnation=1),
     )
     assert after.wake_at == LEASE
