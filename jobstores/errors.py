@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import threading
+from typing import Final
+
+LONGEST_REASON: Final = 500
+"""So many characters of an exception's text are kept in a record."""
 
 
 class JobLookupError(KeyError):
@@ -87,6 +91,14 @@ def described(exc: BaseException) -> str:
         return f"{type(exc).__name__}: {exc}"
     except Exception:
         return f"{type(exc).__name__} (its message cannot be shown)"
+
+
+def as_reason(exc: BaseException) -> str:
+    """An exception as text that every store can keep in a record: short, without halves of surrogate pairs (which the name of a file has that is
+    no UTF-8) and without NUL. What a store refuses here would keep it from all other writes that wait beside this one.
+    """
+    text = described(exc)[:LONGEST_REASON]
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 def ends_program(exc: BaseException) -> bool:

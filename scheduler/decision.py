@@ -7,7 +7,7 @@ from datetime import UTC, datetime, tzinfo
 from random import Random
 from typing import Final, cast
 
-from ..jobstores.errors import described, ends_program
+from ..jobstores.errors import as_reason, ends_program
 from ..jobstores.job import Job
 from ..jobstores.record import Decision, Due, ParkedReason, Plan, Record, Run
 from ..triggers import BaseTrigger, calls_user_code
@@ -255,4 +255,4 @@ def dispatch_time(trigger: BaseTrigger, fire_time: int, random: Random) -> int:
 
 def trigger_failure(exc: BaseException) -> str:
     """The reason of a job that is parked because its trigger failed."""
-    return f"{ParkedReason.TRIGGER}: {described(exc)}"
+    return f"{ParkedReason.TRIGGER}: {as_reason(exc)}"

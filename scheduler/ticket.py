@@ -7,16 +7,13 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from ..executors.errors import JobTimeoutError, error_classes
-from ..jobstores.errors import described
+from ..jobstores.errors import as_reason
 from ..jobstores.record import Claim, Outcome, ParkedReason, Run, RunKey
 from ..triggers.instants import from_micros
 
 if TYPE_CHECKING:
     from .port import Port
     from .window import ClaimWindow
-
-LONGEST_REASON: Final = 500
-"""So many characters of an exception's text are kept in a record."""
 
 MAX_RETRIES_WAITING: Final = 100
 """With so many retries waiting in its record a job gets no further one: it fails more often than it can be tried again."""
@@ -121,7 +118,7 @@ class Ticket:
         """
         engine, job, run, policy = self.port.engine, self.job, self.open_run, self.policy
         failure = self._failure = self._failure or _Failure()
-        reason = described(error)
+        reason = as_reason(error)
         self.port.recent.note(
             self.job_id, run, "timed out" if isinstance(error, JobTimeoutError) else "failed", reason, place
         )
@@ -150,7 +147,7 @@ class Ticket:
                 reason,
             )
         if policy.keep_failed:
-            failure.parked = f"{ParkedReason.FAILED}: {reason[:LONGEST_REASON]} (attempt {run.attempt})"
+            failure.parked = f"{ParkedReason.FAILED}: {reason} (attempt {run.attempt})"
         return None
 
     def _why_last(self, retries: bool) -> str:

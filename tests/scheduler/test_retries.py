@@ -279,6 +279,18 @@ def test_an_endless_text_is_kept_in_part(scheduler: VirtualScheduler) -> None:
     assert len(parked.reason) < 1_000
 
 
+def test_a_text_that_is_no_utf_8_is_kept_as_well(scheduler: VirtualScheduler) -> None:
+    """Else a store could not write that the run has ended, nor anything else any more."""
+    heard = Heard(scheduler)
+    fails("x", Trouble("no such file: caf\udce9\0"))
+    scheduler.add_job(flaky, **ONCE, id="x", keep_failed=True)
+    scheduler.add_job(flaky, **EACH_MINUTE, id="beside it", args=["y"])
+    scheduler.advance(3 * MINUTE)
+    (parked,) = scheduler.get_parked_jobs()
+    assert parked.reason == "failed: Trouble: no such file: caf\\udce9\\x00 (attempt 1)"
+    assert len(heard.of(EVENT_JOB_EXECUTED, "beside it")) == 3
+
+
 # -- beside the schedule -------------------------------------------------------------------------------------------
 
 
