@@ -235,11 +235,12 @@ class TimeLimit:
         with self._lock:
             if self._decided:
                 return
-            self._decided = True
             self._error = time_limit_error(
                 submission, "a thread cannot be ended: it keeps its slot until it returns"
             )
-            event = submission.time_out_at_once(self._error, _place_of(self._ident))
+            place = _place_of(self._ident)
+            self._decided = True  # only here: if something above fails, the thread of the run decides
+            event = submission.time_out_at_once(self._error, place)
         if event is not None and submission.where.publish is not None:
             submission.where.publish(event)
 
@@ -247,7 +248,10 @@ class TimeLimit:
 def _place_of(ident: int) -> str:
     """Where the job in the thread `ident` is just now, as text."""
     frame = sys._current_frames().get(ident)
-    stack = [] if frame is None else list(extract_stack(frame))
+    try:
+        stack = [] if frame is None else list(extract_stack(frame))
+    except Exception as exc:  # it reads source files, through whatever loaders the program has
+        return f"Where the job was cannot be shown: {exc!r}"
     for index in reversed(range(len(stack))):
         if stack[index].filename == _RUN:
             del stack[: index + 1]  # what called the job

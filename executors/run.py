@@ -67,7 +67,7 @@ def perform(submission: Submission) -> None:
         submission.fail(refused)
         return
     clock = submission.where.clock
-    timeout = getattr(job, "timeout", None)
+    timeout = submission.timeout
     token = running.set(submission)
     try:
         for run_time in submission.run_times:

@@ -138,10 +138,14 @@ class Submission(Running):
         "place",
         "run_times",
         "ticket",
+        "timeout",
         "where",
     )
     now: datetime
     late: timedelta
+    timeout: float | None
+    """How many seconds the function may take for one run time; None for as long as it likes. That which it begins with: a job in memory
+    follows every edit."""
 
     def __init__(
         self,
@@ -156,6 +160,7 @@ class Submission(Running):
         self.key = (jobstore, job.id)
         self.run_times = run_times
         self.ticket = ticket
+        self.timeout = getattr(job, "timeout", None)
         self.claimed_at = None if ticket is None else ticket.claimed_at
         self.held = False  # whether it has a slot; guarded by the executor's lock
         # Lists as soon as there is one: most of the queue has none yet.
@@ -165,12 +170,6 @@ class Submission(Running):
         self.run = None
         # Of the run that goes on, or was accounted last; set, like `now` and `late`, when a run begins.
         self.place = -1
-
-    @property
-    def timeout(self) -> float | None:
-        """How many seconds the function may take for one run time; None for as long as it likes."""
-        timeout: float | None = getattr(self.job, "timeout", None)
-        return timeout
 
     @property
     def grace(self) -> float | None:
@@ -363,10 +362,17 @@ def time_limit_error(submission: Submission, what: str) -> JobTimeoutError:
     """The error of a run that was over its limit, and `what` was done about it."""
     limit = submission.timeout
     return JobTimeoutError(
-        f'Job "{submission.job}" has reached its time limit of {limit:g} s '
+        f'Job "{_shown(submission.job)}" has reached its time limit of {limit:g} s '
         f"(scheduled at {submission.run_times[submission.place]}): {what}",
         limit,
     )
+
+
+def _shown(job: RunnableJob) -> str:
+    try:
+        return str(job)
+    except Exception:  # its trigger may be a user's, and so is how that shows itself
+        return job.name
 
 
 def tell_note(

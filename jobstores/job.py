@@ -352,13 +352,14 @@ class Job(HasPolicy):
     def __str__(self) -> str:
         if self.pending:
             status = "paused" if self._waits_paused() else "pending"
-        elif self._record is not None and self._record.state == "ended":
-            waiting = [run.due for run in self._record.runs if run.state == "waiting"]
+        # Read once each: the scheduler moves a job in memory on while others show it.
+        elif (record := self._record) is not None and record.state == "ended":
+            waiting = [run.due for run in record.runs if run.state == "waiting"]
             status = f"next attempt at: {self._time_text(min(waiting))}" if waiting else "no further run"
-        elif self._next_run_time is None:
+        elif (time := self._next_run_time) is None:
             status = "paused"
         else:
-            status = f"next run at: {self._time_text(self._next_run_time)}"
+            status = f"next run at: {self._time_text(time)}"
         return f"{self.name} (trigger: {self.trigger}, {status})"
 
     def _time_text(self, instant: int) -> str:

@@ -1,6 +1,7 @@
 """Runs that are over their time limit, end to end: one event of its own, tried again like a failure, kept like one."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -18,6 +19,7 @@ from mainspring.executors.errors import JobTimeoutError
 from mainspring.executors.pool import ThreadPoolExecutor
 from mainspring.scheduler.background import BackgroundScheduler
 from mainspring.scheduler.ticket import Ticket
+from mainspring.triggers.base import BaseTrigger
 
 from tests.guards.faults import HOOKS, STORES
 from tests.guards.test_jobs_that_call_the_scheduler import hooked
@@ -95,6 +97,34 @@ def test_it_has_an_event_of_its_own(stage: Stage) -> None:
     assert event.retval is None
     stage.let_go(0)
     assert [each.code for each in stage.heard.of(ENDS)] == [EVENT_JOB_TIMEOUT]
+
+
+def test_that_which_counts_is_the_limit_that_it_began_with(stage: Stage) -> None:
+    """A job in memory is the object that the edit changes."""
+    stage.hanging = 1
+    add(stage, max_retries=1)
+    stage.wait_for_call(0)
+    stage.scheduler.modify_job("x", timeout=None)
+    event = stage.time_out(0)
+    assert isinstance(event.exception, JobTimeoutError)
+    assert event.exception.limit == 30
+    assert event.retry_at is not None
+
+
+def test_it_has_its_event_though_its_trigger_cannot_show_itself(stage: Stage) -> None:
+    add(stage, trigger=Shy())
+    event = stage.time_out(0)
+    assert 'Job "hooked" has reached its time limit' in str(event.exception)
+
+
+class Shy(BaseTrigger):
+    """Once, after a minute; and it has a fault."""
+
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
+        return at(60) if previous_fire_time is None else None
+
+    def __str__(self) -> str:
+        raise RuntimeError("it cannot be shown")
 
 
 def test_it_is_tried_again_like_a_failure(stage: Stage) -> None:
