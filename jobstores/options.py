@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any
@@ -42,7 +42,8 @@ def _number(name: str, value: Any, expected: str, least: float | None = None) ->
         value = value.total_seconds()
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} must be {expected}, got {type(value).__name__}: {value!r}")
-    if not (0 < value < math.inf if least is None else least <= value < math.inf):
+    # An int may be larger than that, and no clock can count with it.
+    if not (0 < value <= sys.float_info.max if least is None else least <= value <= sys.float_info.max):
         raise ValueError(f"{name} must be {expected}, got {value!r}")
     return value
 

@@ -106,6 +106,9 @@ def test_kwargs_are_made_when_they_are_asked_for() -> None:
         ("misfire_grace_time", -1, ValueError, "got -1"),
         ("misfire_grace_time", float("nan"), ValueError, "got nan"),
         ("misfire_grace_time", float("inf"), ValueError, "got inf"),
+        pytest.param(
+            "misfire_grace_time", 10**400, ValueError, "of seconds, got 1000", id="beyond all floats"
+        ),
         ("misfire_grace_time", "5", TypeError, "got str: '5'"),
         ("misfire_grace_time", True, TypeError, "got bool: True"),
         ("misfire_grace_time", timedelta(0), ValueError, "got 0.0"),
