@@ -161,12 +161,12 @@ def current_run() -> CurrentRun | None:
     return None if run is None else run.current()
 
 
-_asking = threading.Lock()
+_asking = threading.RLock()  # a finalizer of the job's may ask, too, in the middle of it
 
 
 def _forget_after_fork() -> None:
     global _asking
-    _asking = threading.Lock()
+    _asking = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):
