@@ -32,6 +32,9 @@ ATTEMPTS = 3
 PATIENCE = 5.0
 """Seconds that a process which was told to end is given (threads that its jobs left behind may keep it alive)."""
 
+GLANCE = 0.05
+"""Seconds between two looks at whether a process has ended that was told to, or was killed."""
+
 HEARTBEAT = 1.0
 """Seconds between two looks at whether a process still lives, should nothing else tell."""
 
@@ -280,7 +283,7 @@ class _Process:
         submission = self.serving
         pid = self._process.pid
         self.kill()
-        pipes.wait([self._process.sentinel], PATIENCE)
+        self._ends()
         self._exit_code()
         self._forget()
         if _exiting.is_set() or submission is None:
@@ -292,10 +295,20 @@ class _Process:
         if self not in _alive:
             return
         self.dismiss()
-        if not pipes.wait([self._process.sentinel], PATIENCE):
+        if not self._ends():
             self._process.kill()
         self._exit_code()
         self._forget()
+
+    def _ends(self) -> bool:
+        """Wait for the process to end, for some time. Whether it has.
+
+        Also by its exit code: a process that the job has forked has the other end of the sentinel, too, and may keep it open for long.
+        """
+        for _ in range(round(PATIENCE / GLANCE)):
+            if pipes.wait([self._process.sentinel], GLANCE) or self._process.exitcode is not None:
+                return True
+        return False
 
     def dismiss(self) -> None:
         """Tell the process to end when it is idle. Does not wait for that: the outcome of its last run comes first."""

@@ -338,6 +338,13 @@ def fork_a_sleeper(path: str) -> None:
     os._exit(4)
 
 
+def fork_a_sleeper_and_hang(path: str) -> None:
+    """The same, and do not die."""
+    if os.fork() == 0:
+        fork_a_sleeper(path)
+    signal.pause()
+
+
 def exit_or_not(fate: int) -> int:
     """One of many short runs: some die, in one way or another, some raise, most return."""
     if fate == 0:

@@ -155,6 +155,17 @@ def test_a_cancelled_submission_stays_cancelled_in_the_next_process(
     assert (outcome.code, outcome.retval) == (EVENT_JOB_EXECUTED, "lost")
 
 
+def test_a_forked_process_does_not_hold_up_the_event(
+    start: Start, scheduler: FakeScheduler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has inherited what tells that the worker has ended, and keeps it open."""
+    monkeypatch.setattr(processes, "PATIENCE", 10 * fakes.TIMEOUT)
+    job = FakeJob(fakes.fork_a_sleeper_and_hang, (str(tmp_path / "sleeper"),), timeout=0.5)
+    start().submit_job(job, now())
+    assert scheduler.outcome().code == EVENT_JOB_TIMEOUT
+    os.kill(wait_for_pid(tmp_path / "sleeper"), signal.SIGKILL)
+
+
 @pytest.mark.parametrize("start_method", ["spawn", "forkserver"])
 def test_a_pool_under_time_limits_leaves_nothing_behind(
     start_method: str, monkeypatch: pytest.MonkeyPatch
