@@ -47,8 +47,11 @@ class OpenRun:
     """Of an earlier job of the same id, which had ended when this one was added."""
     begun_as: Definition | None = None
     """What its job was when it was claimed."""
+    crowded: bool = False
+    """Too many retries wait already."""
     failed: tuple[int, ...] = ()
     failed_at: int = 0
+    postponed_to: int | None = None
 
     @property
     def leaves_behind(self) -> bool:
@@ -60,7 +63,7 @@ class OpenRun:
     def retry_at(self) -> int | None:
         """When it is tried again, having failed; None if it is not."""
         assert self.begun_as is not None
-        if not self.failed or self.attempt > self.begun_as.max_retries:
+        if not self.failed or self.crowded or self.attempt > self.begun_as.max_retries:
             return None
         delay: int = self.begun_as.retry_delay * self.begun_as.backoff ** (self.attempt - 1)
         return self.failed_at + delay * SECOND
