@@ -127,3 +127,50 @@ def test_rescheduled_between_two_attempts_it_does_both(scheduler: VirtualSchedul
     assert job.next_run_time == at(125)
     scheduler.advance(2 * MINUTE)
     assert ends.seconds == [60, 70, 125, 185]
+
+
+# -- the same job, added again -------------------------------------------------------------------------------------
+
+
+def test_a_program_that_starts_again_does_not_disturb_a_retry(scheduler: VirtualScheduler) -> None:
+    """It adds its jobs anew, with the same triggers; the next attempt has the definition of the new version."""
+    ends = Ends(scheduler)
+    fails("x", Trouble())
+    scheduler.add_job(flaky, **ONCE, id="x", max_retries=1)
+    scheduler.advance(65 * SECOND)
+    job = scheduler.add_job(other_flaky, **ONCE, id="x", max_retries=1, replace_existing=True)
+    assert job.next_run_time is None
+    assert [(run.kind, run.attempt) for run in scheduler.get_runs()] == [("retry", 2)]
+    scheduler.advance(MINUTE)
+    assert CALLS == ["x", "other x"]
+    assert ends.told("attempt") == [1, 2]
+    assert scheduler.get_jobs() == []
+
+
+def test_replaced_with_another_trigger_it_does_both(scheduler: VirtualScheduler) -> None:
+    ends = Ends(scheduler)
+    fails("x", Trouble())
+    scheduler.add_job(flaky, **ONCE, id="x", max_retries=1)
+    scheduler.advance(65 * SECOND)
+    job = scheduler.add_job(flaky, "date", run_date=at(90), id="x", replace_existing=True)
+    assert job.next_run_time == at(90)
+    scheduler.advance(MINUTE)
+    assert (ends.seconds, ends.told("attempt")) == ([60, 70, 90], [1, 2, 1])
+    assert scheduler.get_jobs() == []
+
+
+def test_a_job_that_was_kept_for_its_failure_and_is_added_again_stays_until_somebody_frees_it(
+    scheduler: VirtualScheduler,
+) -> None:
+    fails("x", Trouble())
+    scheduler.add_job(flaky, **ONCE, id="x", keep_failed=True)
+    scheduler.advance(65 * SECOND)
+    scheduler.add_job(flaky, **ONCE, id="x", keep_failed=True, replace_existing=True)
+    scheduler.advance(MINUTE)
+    assert CALLS == ["x"]
+    assert len(scheduler.get_parked_jobs()) == 1
+    scheduler.add_job(flaky, "date", run_date=at(180), id="x", replace_existing=True)
+    assert scheduler.get_parked_jobs() == []
+    scheduler.advance(MINUTE)
+    assert CALLS == ["x"] * 2
+    assert scheduler.get_jobs() == []
