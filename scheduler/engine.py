@@ -21,7 +21,7 @@ from .clockwatch import Verdict
 from .outages import Outages
 from .port import Port
 from .reports import Reports
-from .ticket import Ticket
+from .ticket import POSTPONED_BY, Ticket
 from .window import ClaimWindow
 
 if TYPE_CHECKING:
@@ -303,11 +303,12 @@ class Engine:
             times = self.run_times(job, run.run_times)
             executor.submit_job(job, times, ticket)
         except MaxInstancesReachedError:
-            ticket.done = True
-            if len(port.open_tickets(job.id)) < job.max_instances:
+            # It is not marked as ended, since that may be written by whoever adds the job again.
+            if sum(other is not ticket for other in port.open_tickets(job.id)) < job.max_instances:
                 # A run that has just reported its end is about to give its slot back: this one is claimed again then.
                 self._window_of(ticket, -1)
                 port.returned(ticket.key)
+                port.ask(self.clock.micros() + POSTPONED_BY)
                 return
             # The record had room, the executor has not: a run that another scheduler has recovered still goes on here, or that of a job
             # of this id which was removed.

@@ -3,15 +3,19 @@
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
-from mainspring.events import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED, EVENT_JOB_REMOVED
+from mainspring.events import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED, EVENT_JOB_REMOVED, JobExecutionEvent
+from mainspring.executors.pool import ThreadPoolExecutor
 from mainspring.jobstores.base import ConflictingIdError
+from mainspring.scheduler.port import Port
 from mainspring.scheduler.virtual import VirtualScheduler
 
-from tests.guards.faults import STORES
-from tests.scheduler.watching import Heard, nothing, started, virtual
+from tests.guards.faults import HOOKS, STORES
+from tests.guards.test_jobs_that_call_the_scheduler import hooked
+from tests.scheduler.watching import TIMEOUT, Heard, background, nothing, started, virtual
 
 MINUTE = timedelta(minutes=1)
 
@@ -68,3 +72,39 @@ def test_while_another_attempt_follows_its_id_is_taken(scheduler: VirtualSchedul
     assert conflicts == ["x"]
     assert [event.is_last_attempt for event in heard.of(EVENT_JOB_ERROR)] == [False, True]
     assert len(heard.of(EVENT_JOB_EXECUTED)) == 1
+
+
+def test_a_run_that_was_not_started_is_not_taken_for_one_that_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its record had room, and its executor had not: a run of an earlier start still goes on there. It waits for that."""
+    executor = ThreadPoolExecutor(2)
+    store = STORES["sqlite"](tmp_path)
+    scheduler, clock = background(jobstores={"default": store}, executors={"default": executor})
+    heard = Heard(scheduler)
+    begun, go_on, returned, given_back = (Event() for _ in range(4))
+    HOOKS["x"] = lambda: (begun.set(), go_on.wait(TIMEOUT))
+    was_returned, give_back = Port.returned, Port._give_back
+    monkeypatch.setattr(Port, "returned", lambda port, key: (was_returned(port, key), returned.set()))
+    monkeypatch.setattr(Port, "_give_back", lambda port, keys: (give_back(port, keys), given_back.set()))
+    job: dict[str, Any] = {"func": hooked, "trigger": "interval", "minutes": 1, "id": "x", "args": ["x"]}
+    with started(scheduler):
+        scheduler.add_job(**job)
+        scheduler.run_job_now("x")
+        assert begun.wait(TIMEOUT)
+        scheduler.remove_job("x")
+        scheduler.shutdown(wait=False)
+        scheduler.start()
+        scheduler.add_job(**job)
+        asked = scheduler.run_job_now("x")
+        assert returned.wait(TIMEOUT)
+        scheduler.add_job(**job, replace_existing=True)
+        assert [run.run_id for run in scheduler.get_runs()] == [asked.run_id]
+        go_on.set()
+        heard.wait(EVENT_JOB_EXECUTED, "x")
+        clock.advance(timedelta(seconds=0.1))
+        assert given_back.wait(TIMEOUT)
+        clock.advance(timedelta(seconds=1))  # then it is looked at again
+        event = heard.wait(EVENT_JOB_EXECUTED, "x", 2)
+        assert isinstance(event, JobExecutionEvent)
+        assert event.run_id == asked.run_id
