@@ -83,10 +83,14 @@ def test_a_run_that_was_not_started_is_not_taken_for_one_that_has_ended(
     scheduler, clock = background(jobstores={"default": store}, executors={"default": executor})
     heard = Heard(scheduler)
     begun, go_on, returned, given_back = (Event() for _ in range(4))
-    HOOKS["x"] = lambda: (begun.set(), go_on.wait(TIMEOUT))
-    was_returned, give_back = Port.returned, Port._give_back
-    monkeypatch.setattr(Port, "returned", lambda port, key: (was_returned(port, key), returned.set()))
-    monkeypatch.setattr(Port, "_give_back", lambda port, keys: (give_back(port, keys), given_back.set()))
+
+    def run() -> bool:
+        begun.set()
+        return go_on.wait(TIMEOUT)
+
+    HOOKS["x"] = run
+    calls(monkeypatch, "returned", returned)
+    calls(monkeypatch, "_give_back", given_back)
     job: dict[str, Any] = {"func": hooked, "trigger": "interval", "minutes": 1, "id": "x", "args": ["x"]}
     with started(scheduler):
         scheduler.add_job(**job)
@@ -108,3 +112,14 @@ def test_a_run_that_was_not_started_is_not_taken_for_one_that_has_ended(
         event = heard.wait(EVENT_JOB_EXECUTED, "x", 2)
         assert isinstance(event, JobExecutionEvent)
         assert event.run_id == asked.run_id
+
+
+def calls(monkeypatch: pytest.MonkeyPatch, method: str, called: Event) -> None:
+    """Have it be told when this method of a port was called."""
+    real = getattr(Port, method)
+
+    def call(*arguments: Any) -> None:
+        real(*arguments)
+        called.set()
+
+    monkeypatch.setattr(Port, method, call)
