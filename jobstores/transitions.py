@@ -149,6 +149,9 @@ def finish(record: Record, outcome: Outcome, stamp: str) -> tuple[Transition, Ru
             break
     else:
         return None, None
+    if run.incarnation is not None and outcome.retry is not None and outcome.retry.attempt == run.attempt:
+        # It was not started, and its job is another one by now: it is listed, like a run that is given back.
+        return give_back(record, RunKey(record.id, run.incarnation, run.run, outcome.owner), stamp), None
     if len(record.runs) == 1 and run.state == "claimed" and outcome.retry is None and outcome.parked is None:
         after = _sealed(
             record, record.next_run_time, record.fire_time, record.state, (), record.reason, stamp

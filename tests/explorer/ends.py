@@ -26,6 +26,9 @@ def outcome_of(held: Held, names: Names) -> Outcome:
     if failure is None:
         return Outcome(held.key.job_id, held.key.incarnation, held.key.run, held.key.owner)
     ticket = _ticket(held, names, failure.at)
+    if not failure.places:
+        ticket.postponed()
+        return ticket.outcome()
     error: BaseException = JobTimeoutError("it took too long")
     if failure.hopeless:
         error = SystemExit("not worth another attempt")
@@ -44,7 +47,7 @@ def _ticket(held: Held, names: Names, now: int) -> Ticket:
         logger=_LOGGER,
     )
     recent = SimpleNamespace(note=lambda *what: None)
-    port: Any = SimpleNamespace(engine=engine, shared=False, recent=recent)
+    port: Any = SimpleNamespace(engine=engine, shared=False, recent=recent, finished=lambda ticket: None)
     record = SimpleNamespace(
         id=held.key.job_id, incarnation=held.key.incarnation, next_run_time=None, runs=()
     )

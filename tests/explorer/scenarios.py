@@ -119,6 +119,23 @@ ALL += [
         act_budget=2,
         crashes=1,
     ),
+    Scenario(
+        "one-off, no room for what has waited",
+        max_retries=1,
+        failures=2,
+        failing=("fails", "finds no room"),
+        acts=("now", "add", "remove"),
+        act_budget=2,
+        crashes=1,
+    ),
+    Scenario(
+        "one-off, no room, added again",
+        failures=1,
+        failing=("finds no room",),
+        acts=("now", "add"),
+        act_budget=2,
+        horizon=1,
+    ),
     # fire times that wait for room
     Scenario("interval, queue", kind="every", while_running="queue", crashes=1, horizon=4),
     Scenario("interval, queue, rerun", kind="every", while_running="queue", recovery="rerun", crashes=1),

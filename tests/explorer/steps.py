@@ -189,11 +189,14 @@ def _run_moves(world: World, scenario: Scenario, process: Process) -> Moves:
         if held.phase == "queued":
             yield f"{run} is handed to a worker", partial(start, world, scenario, process, held)
             yield f"{run} is withdrawn and given back", partial(give_back, world, process, held)
+            waited = held.run.kind != "schedule" and "finds no room" in scenario.failing
+            if waited and world.failures < scenario.failures:
+                yield f"{run} finds no room", partial(postpone, world, process, held)
         elif held.phase == "running":
             yield f"{run} ends", partial(end, world, process, held)
             if world.failures < scenario.failures:
                 for how in scenario.failing:
-                    if how != "fails in part" or len(held.fire_times) > 1:
+                    if how != "finds no room" and (how != "fails in part" or len(held.fire_times) > 1):
                         yield f"{run} {how}", partial(fail, world, process, held, how)
         elif held.phase == "overtime":
             yield f"{run} returns at last", partial(end, world, process, held)
@@ -239,6 +242,13 @@ def fail(world: World, process: Process, held: Held, how: str) -> World:
     return world.put(_with(process, held, failed))
 
 
+def postpone(world: World, process: Process, held: Held) -> World:
+    """The executor has no room for a run that has waited, and for which there seemed to be room: it is to wait again."""
+    failure = Failure((), world.wall(process), False)
+    world = world._replace(failures=world.failures + 1)
+    return world.put(_with(process, held, held._replace(failure=failure, phase="ended")))
+
+
 def finish(world: World, process: Process, held: Held) -> World:
     """The end of a run is written, and what comes in its place."""
     outcome = outcome_of(held, Names(world))
@@ -248,7 +258,8 @@ def finish(world: World, process: Process, held: Held) -> World:
     after, _ = transitions.finish(record, outcome, NEW_STAMP)
     attempts.finished(record, held, outcome, after)
     retry = outcome.retry
-    if retry is not None and isinstance(after, Record) and retry.run in {run.run for run in after.runs}:
+    written = isinstance(after, Record) and retry is not None and retry.run in {run.run for run in after.runs}
+    if retry is not None and written and retry.attempt > held.run.attempt:
         world = properties.asked_again(world, retry)
     return properties.finished(properties.write(world, "finish", after), held)
 

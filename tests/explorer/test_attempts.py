@@ -43,6 +43,11 @@ def each_exception_is_worth_another_attempt(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(RunPolicy, "retries_after", lambda policy, retried, classes: retried < policy.max_retries)
 
 
+def a_run_that_found_no_room_is_another_one(patch: pytest.MonkeyPatch) -> None:
+    same_attempt = Ticket._same_attempt
+    patch.setattr(Ticket, "_same_attempt", lambda *how: replace(same_attempt(*how), root=None))
+
+
 def a_claim_forgets_which_run_it_is(patch: pytest.MonkeyPatch) -> None:
     with_decided_runs(patch, root=None)
 
@@ -165,6 +170,10 @@ RULES: list[tuple[Patch, Scenario]] = [
         Scenario("", kind="every", coalesce=False, max_retries=1, failures=1, failing=("fails in part",)),
     ),
     (each_exception_is_worth_another_attempt, Scenario("", max_retries=1, failures=1, failing=FAILS)),
+    (
+        a_run_that_found_no_room_is_another_one,
+        Scenario("", max_retries=1, failures=2, failing=("fails", "finds no room")),
+    ),
     (a_claim_forgets_which_run_it_is, Scenario("", max_retries=1, failures=1)),
     (
         a_run_that_may_leave_something_behind_is_not_marked,

@@ -66,7 +66,7 @@ class Scenario:
     """So many runs fail: in the ways of `failing`."""
     failing: tuple[str, ...] = ("fails",)
     """"fails", "fails in part" (the last of several fire times), "fails for good" (with what is none of `retry_on`), "times out" (in a
-    thread, which goes on and keeps its slot)."""
+    thread, which goes on and keeps its slot), "finds no room" (in its executor, having waited)."""
     max_retries: int = 0
     keep_failed: bool = False
     while_running: str = "skip"
@@ -97,7 +97,7 @@ class Failure(NamedTuple):
     """That a run has failed, which is told before its end is written: long before, where a thread goes on behind its time limit."""
 
     places: tuple[int, ...]
-    """Of the fire times that have failed."""
+    """Of the fire times that have failed; none: it was not started, and waits again."""
     at: int
     """When, by the process's clock."""
     hopeless: bool

@@ -277,7 +277,7 @@ def test_finish_does_not_park_a_job_that_goes_on(before: Record) -> None:
 
 def test_finish_of_an_earlier_incarnation_s_run_leaves_the_new_job_alone() -> None:
     before = new_record(claimed(incarnation=2))
-    for what in (outcome(), outcome(retry=waiting()), outcome(parked="given up")):
+    for what in (outcome(), outcome(retry=waiting(kind="retry", attempt=2)), outcome(parked="given up")):
         assert transitions.finish(before, what, "after") == (None, None), (
             "the new job's runs have its incarnation"
         )
@@ -337,6 +337,12 @@ def test_give_back_refuses_what_it_does_not_hold(run: Run) -> None:
 def test_give_back_to_a_paused_job_blocks_the_run() -> None:
     after = transitions.give_back(paused(claimed()), key(), "after")
     assert [run.blocked for run in written(paused(claimed()), after, "runs").runs] == [True]
+
+
+def test_finish_of_an_earlier_incarnation_s_run_that_was_not_started_lists_it() -> None:
+    before = new_record(claimed(incarnation=2))
+    after, _ = transitions.finish(before, outcome(retry=waiting(), incarnation=2), "after")
+    assert written(before, after, "runs").runs == (lost(incarnation=2),)
 
 
 def test_give_back_of_an_earlier_incarnation_s_run_lists_it() -> None:
