@@ -181,6 +181,8 @@ class Expected(NamedTuple):
     definition: Definition
     executor: str
     paused: bool = False
+    over: bool = False
+    """Resumed without a further fire time."""
 
 
 class World(NamedTuple):
