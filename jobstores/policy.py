@@ -61,8 +61,16 @@ class RunPolicy:
         return int(seconds * 1_000_000)
 
     def changed(self, options: Mapping[str, Any]) -> RunPolicy:
-        """The policy with these options, which are checked, in place of its own."""
-        return shared(replace(self, **options)) if options else self
+        """The policy with these options, which are checked, in place of its own.
+
+        A whole number is an int then, however it was given: equal policies are one object, whoever came first.
+        """
+        if not options:
+            return self
+        numbers = {
+            name: int(value) for name, value in options.items() if type(value) is float and value.is_integer()
+        }
+        return shared(replace(self, **{**options, **numbers}))
 
     def options(self) -> dict[str, Any]:
         """The options that are not the default: what is stored with a job."""

@@ -112,7 +112,7 @@ RIGHT_OPTIONS: list[tuple[str, Any, Any]] = [
     *[
         (name, value, kept)
         for name in ("timeout", "max_delay", "retry_delay", "retry_jitter")
-        for value, kept in ((5, 5), (0.25, 0.25), (timedelta(minutes=1), 60.0))
+        for value, kept in ((5, 5), (7.0, 7), (0.25, 0.25), (timedelta(minutes=1), 60))
     ],
     ("timeout", None, None),
     ("max_delay", None, None),
@@ -122,6 +122,7 @@ RIGHT_OPTIONS: list[tuple[str, Any, Any]] = [
     ("max_retries", 10**6, 10**6),
     ("backoff", 1, 1),
     ("backoff", 2.5, 2.5),
+    ("backoff", 3.0, 3),
     ("retry_on", OSError, ("builtins:OSError",)),
     ("retry_on", "builtins:OSError", ("builtins:OSError",)),
     ("retry_on", "builtins:IOError", ("builtins:OSError",)),

@@ -147,6 +147,14 @@ def test_jobs_with_the_same_options_share_one_object() -> None:
     assert plain._policy is DEFAULT
 
 
+def test_a_whole_number_is_one_however_it_is_given() -> None:
+    """Else a job would show the kind of number that some other job was given first."""
+    for number in (11, 11.0):
+        policy = made(timeout=number, backoff=number)
+        assert (policy.timeout, type(policy.timeout), type(policy.backoff)) == (11, int, int)
+    assert made(timeout=11) is made(timeout=11.0)
+
+
 def test_a_restored_job_shares_it_too() -> None:
     job, copy = new_job("a", 0, **OTHER_OPTIONS), Job.__new__(Job)
     copy.__setstate__(pickle.loads(pickle.dumps(job.__getstate__())))
