@@ -227,7 +227,7 @@ def _coroutine_error(func: Any) -> CoroutineFunctionError:
     name = getattr(func, "__qualname__", None) or repr(func)
     return CoroutineFunctionError(
         f"{name} is a coroutine function (or returns a coroutine), and this executor only calls functions, it awaits nothing; "
-        "give the job an executor with an event loop (AsyncIOExecutor), or a function that calls asyncio.run(...)"
+        "give the job a function that calls asyncio.run(...), or an executor that has an event loop"
     )
 
 

@@ -286,7 +286,7 @@ def test_a_coroutine_function_is_refused(executor: BaseExecutor, scheduler: Fake
     executor.submit_job(FakeJob(func), now(), ticket)
     outcome = scheduler.outcome()
     assert isinstance(outcome.exception, CoroutineFunctionError)
-    assert "AsyncIOExecutor" in str(outcome.exception)
+    assert "a function that calls asyncio.run(...)" in str(outcome.exception)
     assert ticket.errors == [outcome.exception]
 
 

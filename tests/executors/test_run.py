@@ -199,7 +199,7 @@ def test_a_coroutine_function_is_refused(func: Any) -> None:
     (event,) = run(FakeJob(func))
     assert event.code == EVENT_JOB_ERROR
     assert isinstance(event.exception, CoroutineFunctionError)
-    assert "AsyncIOExecutor" in str(event.exception)
+    assert "a function that calls asyncio.run(...)" in str(event.exception)
 
 
 @pytest.mark.parametrize("func", [int, functools.partial(fakes.add, 1), "".join, Service, print])
