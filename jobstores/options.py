@@ -68,10 +68,13 @@ def _exception(name: str, value: Any) -> str:
         except LookupError as exc:
             raise LookupError(f"{name}: {exc}") from exc
         except ValueError as exc:
-            raise ValueError(f"{name}: {exc}") from exc
+            raise ValueError(
+                f"{name}: {value!r} is not a reference to an exception class: expected 'package.module:Class', such as 'builtins:OSError'"
+            ) from exc
     if not (isinstance(cls, type) and issubclass(cls, BaseException)):
+        named = "" if cls is value else f", which names no exception class, but {cls!r:.100}"
         raise TypeError(
-            f"{name} must be exception classes, or references to them ('module:Class'), got {type(value).__name__}: {value!r}"
+            f"{name} must be exception classes, or references to them ('module:Class'), got {type(value).__name__}: {value!r}{named}"
         )
     return f"{cls.__module__}:{cls.__qualname__}"
 

@@ -92,9 +92,16 @@ WRONG_OPTIONS: list[tuple[str, Any, type[Exception], str]] = [
     ("retry_on", [OSError("x")], TypeError, "('module:Class'), got OSError: OSError('x')"),
     ("retry_on", f"{SAMPLES}:Mailer", TypeError, f"got str: '{SAMPLES}:Mailer'"),
     ("retry_on", f"{SAMPLES}:work", TypeError, f"got str: '{SAMPLES}:work'"),
+    ("retry_on", f"{SAMPLES}:work", TypeError, ", which names no exception class, but <function work"),
     ("retry_on", f"{SAMPLES}:Gone", LookupError, "has no attribute 'Gone'"),
     ("retry_on", "tests.gone:Trouble", LookupError, "module 'tests.gone' cannot be imported"),
-    ("retry_on", "OSError", ValueError, "'OSError' is not a reference"),
+    ("retry_on", "OSError", ValueError, "'OSError' is not a reference to an exception class"),
+    (
+        "retry_on",
+        "builtins.OSError",
+        ValueError,
+        "expected 'package.module:Class', such as 'builtins:OSError'",
+    ),
     ("retry_on", "", ValueError, "'' is not a reference"),
     ("keep_failed", "yes", TypeError, "keep_failed must be True or False, got the text 'yes'"),
     (
