@@ -88,9 +88,10 @@ class UnsupportedSerializationError(SerializationError, TypeError, ValueError):
 def described(exc: BaseException) -> str:
     """An exception as one line for a reason or a message. Its `__str__` is its author's code, and may raise, too."""
     try:
-        return f"{type(exc).__name__}: {exc}"
+        text = str(exc)
     except Exception:
         return f"{type(exc).__name__} (its message cannot be shown)"
+    return f"{type(exc).__name__}: {text}" if text else type(exc).__name__
 
 
 def as_reason(exc: BaseException) -> str:

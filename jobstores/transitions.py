@@ -274,7 +274,7 @@ def recover(
     if given_up is not None and after.state in ("active", "paused") and not _schedule_is_over(after):
         after = _parked(
             after,
-            f"{ParkedReason.GIVEN_UP}: a run was recovered {_times(given_up.recovered)}, and its owner died again",
+            f"{ParkedReason.GIVEN_UP}: {_why_given_up(given_up)}",
             given_up,
         )
         parks = True
@@ -288,6 +288,12 @@ def recover(
     written = seal(capped(after), stamp)
     reported = written if isinstance(written, Record) else after
     return written, [RecoveredRun(reported, run, parks and lost) for run, lost in found]
+
+
+def _why_given_up(run: Run) -> str:
+    if run.recovered == 0:
+        return "a run's owner died, and max_recoveries is 0"
+    return f"a run was recovered {_times(run.recovered)}, and its owner died again"
 
 
 def _times(number: int) -> str:
