@@ -96,18 +96,30 @@ class Reports:
     def lost(self, jobstore: str, job_id: str, run: Run) -> None:
         """Nobody knows whether a run has completed."""
         reason = "its scheduler is gone; whether it has completed is unknown"
-        self._logger.error('A run of job "%s" was lost: %s (it was %s)', job_id, reason, run.owner)
+        self._logger.error(
+            'The run of %s of job "%s" (attempt %d) was lost: %s (it was %s); rerun_lost() runs it again, dismiss_lost() lists it no longer',
+            from_micros(run.run_times[-1], UTC),
+            job_id,
+            run.attempt,
+            reason,
+            run.owner,
+        )
         self._run_event(EVENT_JOB_LOST, jobstore, job_id, run, reason)
 
     def found(self, jobstore: str, job_id: str, run: Run) -> None:
         """A run that was listed as lost is not."""
-        self._logger.warning('A run of job "%s" that was listed as lost has completed after all', job_id)
+        self._logger.warning(
+            'The run of %s of job "%s" that was listed as lost has completed after all',
+            from_micros(run.run_times[-1], UTC),
+            job_id,
+        )
         self._run_event(EVENT_JOB_FOUND, jobstore, job_id, run, "its scheduler has completed it after all")
 
     def run_again(self, job_id: str, run: Run) -> None:
         """A run did not end with its scheduler, and waits for another attempt."""
         self._logger.warning(
-            'A run of job "%s" did not end with its scheduler; it is run again (attempt %d)',
+            'The run of %s of job "%s" did not end, and its scheduler is gone: it is run again (attempt %d)',
+            from_micros(run.run_times[-1], UTC),
             job_id,
             run.attempt,
         )

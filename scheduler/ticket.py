@@ -97,6 +97,12 @@ class Ticket:
         """What identifies the run through all its attempts."""
         return self.open_run.run_id
 
+    @property
+    def retry_at(self) -> int | None:
+        """µs UTC: when the next attempt follows at the earliest, if one is to be written when this one has ended."""
+        failure = self._failure
+        return failure.retry_at if failure is not None and failure.places else None
+
     def may_start(self) -> bool:
         """Whether the run is still this scheduler's, asked right before it starts.
 
@@ -129,9 +135,9 @@ class Ticket:
             failure.places.append(place)
             next_time = from_micros(failure.retry_at, job.timezone)
             engine.logger.warning(
-                'Attempt %d of a run of job "%s" failed: %s. The next attempt follows at %s (retry %d of %d)',
+                "Attempt %d of a run of job %s failed: %s. The next attempt follows at %s (retry %d of %d)",
                 run.attempt,
-                job.name,
+                self._job_words(),
                 reason,
                 next_time,
                 run.retried + 1,
@@ -140,15 +146,20 @@ class Ticket:
             return next_time
         if policy.leaves_behind(0):
             engine.logger.error(
-                'Attempt %d of a run of job "%s" failed, and was the last one%s: %s',
+                "Attempt %d of a run of job %s failed, and was the last one%s: %s",
                 run.attempt,
-                job.name,
+                self._job_words(),
                 self._why_last(retries),
                 reason,
             )
         if policy.keep_failed:
             failure.parked = f"{ParkedReason.FAILED}: {reason} (attempt {run.attempt})"
         return None
+
+    def _job_words(self) -> str:
+        """The id, which is what is asked for, and the name: that of the function, if nobody gave one, and many jobs may have the same."""
+        name = self.job.name
+        return f'"{self.job_id}"' if name == self.job_id else f'"{self.job_id}" ({name})'
 
     def _why_last(self, retries: bool) -> str:
         if retries:

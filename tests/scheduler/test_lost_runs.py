@@ -104,10 +104,13 @@ def test_a_run_is_lost_when_its_lease_is_over_and_not_before(cluster: Cluster) -
     assert not heard.of(EVENT_JOB_EXECUTED)
 
 
-def test_what_is_told_and_listed_of_it(cluster: Cluster) -> None:
+def test_what_is_told_and_listed_of_it(cluster: Cluster, caplog: pytest.LogCaptureFixture) -> None:
     crashed, _ = cluster.crash(**EVERY_MINUTE)
     scheduler, heard = cluster.boot()
-    cluster.advance(scheduler, timedelta(seconds=40))
+    with caplog.at_level("ERROR", "mainspring.scheduler"):
+        cluster.advance(scheduler, timedelta(seconds=40))
+    assert 'The run of 2026-03-02 12:01:00+00:00 of job "x" (attempt 1) was lost: ' in caplog.text
+    assert "rerun_lost() runs it again, dismiss_lost() lists it no longer" in caplog.text
     (run,) = scheduler.get_lost_runs()
     assert (run.job_id, run.jobstore, run.scheduled_run_times, run.attempt) == ("x", "default", (at(60),), 1)
     assert run.claimed_at == at(60)

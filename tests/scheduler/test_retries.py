@@ -150,11 +150,11 @@ def test_the_log_says_what_follows(scheduler: VirtualScheduler, caplog: pytest.L
         record for record in caplog.records if "Attempt" in record.message and "mainspring.sch" in record.name
     )
     assert first.levelname == "WARNING"
-    assert 'Attempt 1 of a run of job "mine" failed' in first.message
+    assert 'Attempt 1 of a run of job "x" (mine) failed' in first.message
     assert "no. 1" in first.message
     assert "The next attempt follows at 2026-03-02 12:01:10+00:00 (retry 1 of 1)" in first.message
     assert last.levelname == "ERROR"
-    assert 'Attempt 2 of a run of job "mine" failed, and was the last one' in last.message
+    assert 'Attempt 2 of a run of job "x" (mine) failed, and was the last one' in last.message
     assert "no. 2" in last.message
 
 
