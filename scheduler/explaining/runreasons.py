@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime, tzinfo
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ...executors.base import BaseExecutor
 from ...jobstores.job import Job
 from ...jobstores.owner import is_gone
+from ...jobstores.policy import DEFAULT
 from ...jobstores.record import Record, Run
 from ...jobstores.transitions import RECOVERY_MARGIN
 from ...triggers import calls_user_code
@@ -17,6 +18,9 @@ from ..recent import RecentRun
 from ..runs import has_ended
 from .reasons import Reason, Situation, owner_words
 from .timewords import clock_time, length, moment, relative
+
+if TYPE_CHECKING:
+    from ..ticket import Ticket
 
 
 class RunReasons:
@@ -94,17 +98,24 @@ class RunReasons:
                 yield Reason(
                     "over_time_limit",
                     f"a run of it ({self._whose(run)}) was claimed {length(since / 1e6)} ago, and its time limit (timeout) is {length(limit)}: it has waited "
-                    "for a worker, or it goes on in a thread, which cannot be ended, and keeps its slot until it returns",
+                    "for a worker, or it goes on in a thread, which cannot be ended, and keeps its slot until it returns"
+                    f"{'' if ticket is None else self._then(ticket)}",
                     run_id=run.run_id,
                 )
             if run.lease_until is not None and run.owner is not None:
                 yield from self._of_a_lease(run, run.owner, run.lease_until)
 
+    def _then(self, ticket: Ticket) -> str:
+        if ticket.retry_at is None:
+            return ""
+        retry = f"retry {ticket.open_run.retried + 1} of {ticket.policy.max_retries}"
+        return f"; then attempt {ticket.attempt + 1} ({retry}) follows, not before {clock_time(self._shown(ticket.retry_at))}"
+
     def _of_a_lease(self, run: Run, owner: str, lease_until: int) -> Iterator[Reason]:
         again = run.recovery == "rerun" and run.incarnation is None and run.recovered < run.max_recoveries
         then = 'run again (recovery="rerun")' if again else 'listed as lost (recovery="skip")'
         if run.recovery == "rerun" and not again:
-            then = f"listed as lost, since it was recovered {run.recovered} times"
+            then = f"given up, and listed as lost (max_recoveries={run.max_recoveries})"
         if self._is_here(run):
             if lease_until <= self._now:
                 yield Reason(
@@ -174,8 +185,7 @@ class RunReasons:
         for outcome, advice in (
             (
                 "skipped",
-                "as many runs went on as max_instances allows; what helps: shorter or rarer runs, a higher max_instances, a timeout for runs that hang, or "
-                'while_running="queue", to run once right after',
+                f"as many runs went on as max_instances allows; what helps: {_against_skips(job)}",
             ),
             (
                 "missed",
@@ -193,12 +203,18 @@ class RunReasons:
             yield Reason("not_run", f"its last run was given up before it began: {self._recent[0].details}")
         if outcomes and outcomes[0] in ("failed", "timed out"):
             last = self._recent[0]
-            retries = any(run.kind == "retry" and run.state == "waiting" for run in self._runs)
-            if not retries:
-                limit = "" if job is None else f" (max_retries={job.max_retries})"
+            if not self._is_tried_again(last):
+                limit = "" if job is None else f" ({_retries(job)})"
                 yield Reason(
                     "failed", f"its last run {last.outcome}, and no retry follows{limit}: {last.details}"
                 )
+
+    def _is_tried_again(self, failed: RecentRun) -> bool:
+        """Whether a retry waits, or will when the run that has failed is written: one that is over its time limit in a thread goes on until then."""
+        if any(run.kind == "retry" and run.state == "waiting" for run in self._runs):
+            return True
+        tickets = (*self._situation.tickets, *self._port.tickets.copy().values())
+        return any(ticket.run_id == failed.run_id and ticket.retry_at is not None for ticket in tickets)
 
     # -- words -------------------------------------------------------------------------------------------------------
 
@@ -236,7 +252,7 @@ _WAITING: Final = {
 
 def _kind_words(run: Run, job: Job | None) -> str:
     if run.kind == "retry":
-        of = "" if job is None else f" of {job.max_retries}"
+        of = "" if job is None or run.retried > job.max_retries else f" of {job.max_retries}"
         return f"attempt {run.attempt} (retry {run.retried}{of}) of the run"
     if run.kind == "rerun":
         return f"attempt {run.attempt} (the process of the one before is gone) of the run"
@@ -245,6 +261,22 @@ def _kind_words(run: Run, job: Job | None) -> str:
         "now": "the run that was asked for at the time",
         "queued": "the run (which found no room)",
     }[run.kind]
+
+
+def _against_skips(job: Job | None) -> str:
+    """What may help, of that which the job does not have."""
+    helps = ["shorter or rarer runs", "a higher max_instances"]
+    if job is None or job.timeout is None:
+        helps.append("a timeout for runs that hang")
+    if job is None or job.while_running == "skip":
+        helps.append('while_running="queue", to run once right after')
+    return f"{', '.join(helps[:-1])}, or {helps[-1]}"
+
+
+def _retries(job: Job) -> str:
+    """The options that say which failures are tried again, and how often."""
+    some = job.max_retries > 0 and job.retry_on != DEFAULT.retry_on
+    return f"max_retries={job.max_retries}{', retry_on=' + ', '.join(job.retry_on) if some else ''}"
 
 
 def _grace(job: Job) -> str:

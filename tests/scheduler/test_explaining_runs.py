@@ -172,6 +172,56 @@ def test_the_last_attempt_failed() -> None:
         assert "attempt 2: ArithmeticError: boom" in str(job)
 
 
+def test_a_retry_that_waits_though_the_job_has_none_any_more() -> None:
+    with started(virtual()) as scheduler:
+        scheduler.add_job(**{**MINUTELY, "func": boom}, max_retries=1, retry_delay=30)
+        scheduler.advance(MINUTE)
+        scheduler.modify_job("x", max_retries=0)
+        assert "attempt 2 (retry 1) of the run" in the("retry", scheduler.explain_job("x")).text
+
+
+def test_the_last_attempt_failed_in_a_way_that_is_not_tried_again() -> None:
+    with started(virtual()) as scheduler:
+        scheduler.add_job(**{**MINUTELY, "func": boom}, max_retries=2, retry_on=OSError)
+        scheduler.advance(1.5 * MINUTE)
+        text = the("failed", scheduler.explain_job("x")).text
+        assert "no retry follows (max_retries=2, retry_on=builtins:OSError): ArithmeticError: boom" in text
+
+
+def test_an_attempt_that_is_over_its_time_limit_in_a_thread_is_tried_again_when_it_returns() -> None:
+    begun, free = Event(), Event()
+
+    def hangs() -> None:
+        begun.set()
+        free.wait(TIMEOUT)
+
+    with started(virtual(executors={"default": ThreadPoolExecutor(1)})) as scheduler:
+        scheduler.add_job(**{**MINUTELY, "func": hangs}, timeout=20, max_retries=5, retry_delay=10)
+        scheduler.advance(MINUTE)
+        assert begun.wait(TIMEOUT)
+        scheduler.advance(20 * SECOND)
+        scheduler.advance(10 * SECOND)
+        job = scheduler.explain_job("x")
+        free.set()
+        assert job.recent[0].outcome == "timed out"
+        assert (kinds(job), note_kinds(job)) == (["max_instances", "over_time_limit"], [])
+        text = the("over_time_limit", job).text
+        assert (
+            "until it returns; then attempt 2 (retry 1 of 5) follows, not before 2026-03-02 12:01:30" in text
+        )
+
+
+def test_what_helps_against_skips_is_what_the_job_does_not_have(held: HoldingExecutor) -> None:
+    with started(virtual(executors={"default": held})) as scheduler:
+        scheduler.add_job(**MINUTELY, while_running="queue", timeout=3600)
+        scheduler.advance(3.5 * MINUTE)
+        text = the("skipped", scheduler.explain_job("x")).text
+        assert text.endswith("what helps: shorter or rarer runs, or a higher max_instances")
+        for _ in range(2):
+            held.release()
+            scheduler.advance(timedelta(0))
+
+
 def test_a_queued_run_and_one_that_was_asked_for(held: HoldingExecutor) -> None:
     with started(virtual(executors={"default": held})) as scheduler:
         scheduler.add_job(**MINUTELY, while_running="queue")
@@ -249,7 +299,7 @@ def test_a_run_of_another_scheduler(cluster: Cluster) -> None:
     [
         ({}, 'listed as lost (recovery="skip")'),
         ({"recovery": "rerun"}, 'run again (recovery="rerun")'),
-        ({"recovery": "rerun", "max_recoveries": 0}, "since it was recovered 0 times"),
+        ({"recovery": "rerun", "max_recoveries": 0}, "given up, and listed as lost (max_recoveries=0)"),
     ],
 )
 def test_a_lease_that_is_over(cluster: Cluster, options: dict[str, Any], words: str) -> None:
