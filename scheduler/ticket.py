@@ -95,7 +95,8 @@ class Ticket:
     @property
     def run_id(self) -> int:
         """What identifies the run through all its attempts."""
-        return self.open_run.run_id
+        run = self.open_run
+        return run.run if run.root is None else run.root
 
     @property
     def retry_at(self) -> int | None:
@@ -176,7 +177,7 @@ class Ticket:
     def ended(self, error: BaseException | None) -> None:
         """The run has ended: its record is to be written."""
         if self._failure is None:
-            self.port.recent.note(self.job_id, self.open_run, "executed")
+            self.port.recent.executed(self.job_id, self.open_run)
         self.done = True
         self.port.finished(self)
 
