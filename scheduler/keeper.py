@@ -140,7 +140,11 @@ class Keeper:
         """Write the ends of the runs of one store."""
         engine = self._engine
         try:
-            engine.settled(port, port.settle())
+            result = port.settle()
+            engine.settled(port, result)
+            if result.wake_at is not None:
+                # The scheduler may have been started again. In a store of its own nobody else would tell it what is due now.
+                engine._scheduler.wakeup()
         except Exception as exc:
             now = engine.clock.monotonic()
             gives_up_at = self._gives_up_at.setdefault(port, now + engine.lease)

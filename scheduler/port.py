@@ -140,6 +140,7 @@ class Port(StoreAccess):
             self.tickets.pop(ticket.run, None)
         if written.wake_at is not None:
             self.ask(written.wake_at)
+            result.wake_at = written.wake_at
         result.removed += written.removed
         result.found += written.found
         result.parked += written.parked

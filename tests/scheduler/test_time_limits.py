@@ -177,3 +177,15 @@ def test_in_time_it_is_not_heard_of(stage: Stage) -> None:
     stage.clock.advance(MINUTE)
     stage.heard.wait(EVENT_JOB_EXECUTED, "x", 2)
     assert not stage.heard.of(EVENT_JOB_TIMEOUT)
+
+
+@pytest.mark.parametrize("stage", ["memory"], indirect=True)
+def test_a_call_that_returns_when_the_scheduler_was_started_again_makes_room_at_once(stage: Stage) -> None:
+    stage.hanging = 1
+    add(stage, max_retries=1, retry_delay=0)
+    stage.time_out(0)
+    stage.scheduler.shutdown(wait=False)
+    stage.scheduler.start()
+    stage.clock.advance(SECOND)
+    stage.go_on[0].set()
+    assert stage.heard.wait(EVENT_JOB_EXECUTED, "x").attempt == 2
