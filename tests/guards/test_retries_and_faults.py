@@ -10,7 +10,7 @@ from mainspring.events import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED, EVENT_JOB_PAR
 from mainspring.jobstores.base import BaseJobStore
 from mainspring.scheduler.virtual import VirtualScheduler
 
-from tests.guards.faults import STORES, HoldingExecutor, InjectedFault, failing
+from tests.guards.faults import STORES, HoldingExecutor, InjectedFault, failing, release_all
 from tests.guards.test_failing_store import out_of_order
 from tests.guards.test_jobs_that_call_the_scheduler import join_the_keepers
 from tests.jobstores.options import Trouble
@@ -31,6 +31,7 @@ def scheduler(store: BaseJobStore) -> Iterator[VirtualScheduler]:
         virtual(jobstores={"default": store}, job_defaults={"misfire_grace_time": None})
     ) as scheduler:
         yield scheduler
+        release_all(scheduler)
 
 
 def test_a_failure_that_cannot_be_written_is_written_later_and_tried_again(

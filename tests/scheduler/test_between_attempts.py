@@ -9,7 +9,7 @@ from mainspring.events import EVENT_JOB_EXECUTED
 from mainspring.executors.debug import DebugExecutor
 from mainspring.scheduler.virtual import VirtualScheduler
 
-from tests.guards.faults import STORES, HoldingExecutor
+from tests.guards.faults import STORES, HoldingExecutor, release_all
 from tests.jobstores.options import Trouble
 from tests.scheduler.flaky import (
     CALLS,
@@ -33,6 +33,7 @@ __all__ = ["clean"]  # a fixture
 def scheduler(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[VirtualScheduler]:
     with started(virtual(jobstores={"default": STORES[request.param](tmp_path)})) as scheduler:
         yield scheduler
+        release_all(scheduler)
 
 
 def test_pause_holds_a_retry_and_resume_lets_it_go(scheduler: VirtualScheduler) -> None:

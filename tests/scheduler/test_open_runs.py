@@ -8,7 +8,7 @@ import pytest
 from mainspring.jobstores.memory import MemoryJobStore
 from mainspring.scheduler.virtual import VirtualScheduler
 
-from tests.guards.faults import STORES, HoldingExecutor
+from tests.guards.faults import STORES, HoldingExecutor, release_all
 from tests.jobstores.options import Trouble
 from tests.scheduler.flaky import EACH_MINUTE, MINUTE, ONCE, SECOND, clean, fails, flaky
 from tests.scheduler.test_lost_runs import Cluster, cluster
@@ -26,6 +26,7 @@ def scheduler(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Virtua
     )
     with started(scheduler):
         yield scheduler
+        release_all(scheduler)
 
 
 def held(scheduler: VirtualScheduler) -> HoldingExecutor:

@@ -21,7 +21,7 @@ from mainspring.events import (
 from mainspring.jobstores.base import ConflictingIdError, JobLookupError
 from mainspring.scheduler.virtual import VirtualScheduler
 
-from tests.guards.faults import STORES, HoldingExecutor, failing
+from tests.guards.faults import STORES, HoldingExecutor, failing, release_all
 from tests.jobstores.options import BigTrouble, Trouble
 from tests.scheduler.flaky import CALLS, EACH_MINUTE, MINUTE, ONCE, SECOND, Ends, clean, fails, flaky, trouble
 from tests.scheduler.watching import Heard, at, nothing, started, virtual
@@ -38,6 +38,7 @@ def store(request: pytest.FixtureRequest) -> str:
 def scheduler(store: str, tmp_path: Path) -> Iterator[VirtualScheduler]:
     with started(virtual(jobstores={"default": STORES[store](tmp_path)}, random=Random(1))) as scheduler:
         yield scheduler
+        release_all(scheduler)
 
 
 # -- when ----------------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from mainspring.scheduler.errors import TooManyRunsError
 from mainspring.scheduler.runs import OpenRun
 from mainspring.scheduler.virtual import VirtualScheduler
 
-from tests.guards.faults import SCRIPTS, STORES, HoldingExecutor, ScriptedTrigger
+from tests.guards.faults import SCRIPTS, STORES, HoldingExecutor, ScriptedTrigger, release_all
 from tests.jobstores.options import Trouble
 from tests.scheduler.flaky import CALLS, EACH_MINUTE, MINUTE, ONCE, SECOND, clean, fails, flaky
 from tests.scheduler.watching import Heard, at, background, nothing, started, virtual
@@ -34,6 +34,7 @@ def scheduler(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Virtua
     stores = {"default": STORES[request.param](tmp_path), "more": MemoryJobStore()}
     with started(virtual(jobstores=stores)) as scheduler:
         yield scheduler
+        release_all(scheduler)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from mainspring.executors.pool import ThreadPoolExecutor
 from mainspring.scheduler import decision
 from mainspring.scheduler.virtual import VirtualScheduler
 
-from tests.guards.faults import HOOKS, STORES, HoldingExecutor
+from tests.guards.faults import HOOKS, STORES, HoldingExecutor, release_all
 from tests.guards.test_jobs_that_call_the_scheduler import hooked
 from tests.jobstores.options import Trouble
 from tests.scheduler.flaky import EACH_MINUTE, MINUTE, ONCE, SECOND, clean, fails, flaky
@@ -41,6 +41,7 @@ def scheduler(store: str, tmp_path: Path) -> Iterator[VirtualScheduler]:
     )
     with started(scheduler):
         yield scheduler
+        release_all(scheduler)
 
 
 @pytest.fixture
