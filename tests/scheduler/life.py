@@ -7,16 +7,18 @@ from random import Random
 from types import SimpleNamespace
 from typing import Any
 
+from mainspring.events import ManualClock
 from mainspring.jobstores import edits, transitions
 from mainspring.jobstores.job import Job
 from mainspring.jobstores.record import Claim, Plan, Record, Run, RunKey, Transition, Written, is_over
 from mainspring.scheduler import planning
 from mainspring.scheduler.decision import decide
+from mainspring.scheduler.recent import RecentRuns
 from mainspring.scheduler.ticket import Ticket
 from mainspring.triggers import BaseTrigger
 
 from tests.jobstores.samples import work
-from tests.scheduler.test_decision import micros, seconds
+from tests.scheduler.test_decision import START, micros, seconds
 
 LEASE = 30
 
@@ -246,7 +248,7 @@ class Life:
         engine = SimpleNamespace(
             clock=clock, random=self.random, logger=logging.getLogger("tests"), stopping=False
         )
-        recent = SimpleNamespace(note=lambda *what: None)
+        recent = RecentRuns(ManualClock(START))
         return SimpleNamespace(
             engine=engine, recent=recent, shared=True, granted_until=0.0, finished=lambda ticket: None
         )
