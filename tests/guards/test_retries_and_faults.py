@@ -1,5 +1,6 @@
 """Failed runs and stores that fail, too: no attempt is forgotten, and none takes place twice."""
 
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -12,10 +13,9 @@ from mainspring.scheduler.virtual import VirtualScheduler
 
 from tests.guards.faults import STORES, HoldingExecutor, InjectedFault, failing, release_all
 from tests.guards.test_failing_store import out_of_order
-from tests.guards.test_jobs_that_call_the_scheduler import join_the_keepers
 from tests.jobstores.options import Trouble
 from tests.scheduler.flaky import CALLS, EACH_MINUTE, MINUTE, ONCE, SECOND, Ends, clean, fails, flaky
-from tests.scheduler.watching import Heard, at, nothing, started, virtual
+from tests.scheduler.watching import TIMEOUT, Heard, at, nothing, started, virtual
 
 __all__ = ["clean"]  # a fixture
 
@@ -152,6 +152,10 @@ def test_a_listener_that_raises_on_a_failure_does_not_cost_the_next_attempt(
     assert CALLS == ["x"] * 2
 
 
+def keepers() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name == "mainspring-keeper"}
+
+
 def test_what_fails_while_it_is_shut_down_is_tried_again_after_the_next_start(
     scheduler: VirtualScheduler,
 ) -> None:
@@ -161,10 +165,14 @@ def test_what_fails_while_it_is_shut_down_is_tried_again_after_the_next_start(
     fails("x", Trouble())
     scheduler.add_job(flaky, **ONCE, id="x", executor="held", max_retries=1)
     scheduler.advance(MINUTE)
+    own = scheduler._keeper
+    others = keepers() - ({own._thread} if own and own._thread else set())  # what other tests have left
     scheduler.shutdown(wait=False)
     executor.release()
     heard.wait(EVENT_JOB_ERROR, "x")
-    join_the_keepers()
+    for thread in keepers() - others:
+        thread.join(TIMEOUT)
+        assert not thread.is_alive()
     with started(scheduler):
         assert [(run.kind, run.attempt) for run in scheduler.get_runs()] == [("retry", 2)]
         scheduler.advance(timedelta(seconds=11))
