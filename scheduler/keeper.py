@@ -148,7 +148,7 @@ class Keeper:
         except Exception as exc:
             now = engine.clock.monotonic()
             gives_up_at = self._gives_up_at.setdefault(port, now + engine.lease)
-            if now >= gives_up_at and all(ticket.done for ticket in list(port.tickets.values())):
+            if now >= gives_up_at and not port.busy:
                 # Their leases are over by now: another scheduler reports them, or the next start of this one.
                 self._given_up.add(port)
                 engine.logger.error('Ends of runs were not written to job store "%s": %s', port.alias, exc)

@@ -379,6 +379,12 @@ class Port(StoreAccess):
             times.append(0 if self._hurry else self._settle_at or 0)
         return min(times, default=None)
 
+    @property
+    def busy(self) -> bool:
+        """Whether runs go on: others than those that have ended, or are to be given back."""
+        returned = {key.run for key in list(self._returns)}
+        return any(not ticket.done and ticket.run not in returned for ticket in list(self.tickets.values()))
+
     def open_tickets(self, job_id: str) -> list[Ticket]:
         """The runs of a job that have not ended."""
         return [

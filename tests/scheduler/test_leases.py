@@ -19,6 +19,7 @@ from mainspring.scheduler.port import RECOVER_EVERY, Port
 from mainspring.scheduler.ticket import Ticket
 from mainspring.triggers.instants import to_micros
 
+from tests.guards.faults import failing
 from tests.scheduler.watching import START
 
 LEASE = 30.0
@@ -98,6 +99,24 @@ def test_that_a_run_goes_on_which_others_have_recovered_is_said_once(
         "and another one has recovered it, or its job was removed"
     ) == 1
     port.tickets.clear()  # else the keeper that sees to its end outlives the test, which other tests would wait for
+
+
+def test_what_cannot_be_given_back_is_given_up_when_its_lease_is_over(
+    port: Port, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After a shutdown, that is: else the keeper would go on as long as the program, for a store that may never come back."""
+    (claim,) = port.claim(clock.micros(), {"default": 1}).claims
+    ticket = port.tickets[claim.run.run] = Ticket(port, claim, None)
+    port.returned(ticket.key)
+    keeper = Keeper(port.engine)
+    keeper._close = lambda: None
+    with failing(port.store, "give_back"):
+        keeper.see_to_all(due=False)
+        assert not keeper._nothing_is_left()
+        clock.advance(timedelta(seconds=LEASE))
+        keeper.see_to_all(due=False)
+        assert keeper._nothing_is_left()
+    assert 'Ends of runs were not written to job store "default"' in caplog.text
 
 
 reasons: SimpleQueue[str | None] = SimpleQueue()
