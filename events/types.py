@@ -200,6 +200,9 @@ class RunEvent(JobEvent):
     scheduled_run_time: datetime | None = field(default=None)
     owner: str | None = None
     reason: str = ""
+    attempt: int = 1
+    run_id: int | None = None
+    """What identifies the run through all its attempts."""
 
 
 PAYLOADS: Mapping[int, type[SchedulerEvent]] = MappingProxyType(

@@ -65,3 +65,10 @@ def error_classes(error: BaseException) -> tuple[str, ...]:
         f"{'__main__' if cls.__module__ == '__mp_main__' else cls.__module__}:{cls.__qualname__}"
         for cls in type(error).__mro__
     )
+
+
+def is_final(error: BaseException) -> bool:
+    """Whether another attempt could not go otherwise: the executor cannot run such a function, or it has run and its result cannot travel."""
+    return isinstance(error, CoroutineFunctionError) or (
+        isinstance(error, UnpicklableError) and not error.classes
+    )

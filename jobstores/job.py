@@ -357,7 +357,7 @@ class Job(HasPolicy):
             waiting = [run.due for run in record.runs if run.state == "waiting"]
             status = f"next attempt at: {self._time_text(min(waiting))}" if waiting else "no further run"
         elif (time := self._next_run_time) is None:
-            status = "paused"
+            status = "parked" if record is not None and record.state == "parked" else "paused"
         else:
             status = f"next run at: {self._time_text(time)}"
         return f"{self.name} (trigger: {self.trigger}, {status})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from ..jobstores import edits
 from ..jobstores.errors import JobLookupError, JobRestoreError
@@ -28,6 +29,8 @@ class LostRun:
     owner: str
     """The scheduler that had claimed it: host/pid/start of the process/boot."""
     claimed_at: datetime | None
+    run_id: int | None = None
+    """What identifies it through all its attempts: in its events, in `get_runs()`, and in the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class ParkedJob:
     jobstore: str
     reason: str
     fire_time: datetime | None
-    """The fire time that failed or was lost."""
+    """Behind this time it goes on when it is resumed: that which failed or was lost, or, with a schedule ahead, just before its next one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ class CareMethods(JobMethods):
                 run.attempt,
                 run.owner or "",
                 None if run.claimed_at is None else self._shown(run.claimed_at),
+                run.run_id,
             )
             for port in self._ports_of(jobstore)
             for record in port.store.read_all()
@@ -78,6 +82,7 @@ class CareMethods(JobMethods):
 
     def rerun_lost(self, run: LostRun) -> None:
         """Run a lost run again, now; a job that is parked only for it goes on. Raises `JobLookupError` if it is not listed any more."""
+        _check_lost_run("rerun_lost", run)
         engine = self._running_engine()
         now, new_run, stamp = engine.clock.micros(), engine.random.getrandbits(63), engine.owner.stamp()
         self._care_for(
@@ -86,6 +91,7 @@ class CareMethods(JobMethods):
 
     def dismiss_lost(self, run: LostRun) -> None:
         """List a lost run no longer; a job that is parked only for it ends. Raises `JobLookupError` if it is not listed any more."""
+        _check_lost_run("dismiss_lost", run)
         stamp = self._running_engine().owner.stamp()
         self._care_for(run, lambda record: edits.dismiss_lost(record, run.run, stamp))
 
@@ -171,3 +177,10 @@ def not_understood(record: Record) -> str | None:
             "job makes it whole again, without them; else remove it, and add it anew"
         )
     return f"its record has version {record.version}, and this library knows versions up to {FORMAT_VERSION}: it is for a later one"
+
+
+def _check_lost_run(method: str, run: Any) -> None:
+    if not isinstance(run, LostRun):
+        raise TypeError(
+            f"{method}() takes a LostRun, as get_lost_runs() lists them, got {type(run).__name__}: {run!r}"
+        )

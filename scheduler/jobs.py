@@ -231,6 +231,13 @@ class JobMethods(AddingMethods):
 
         def prepare(record: Record, job: Job) -> Edit | None:
             plan = planning.resumed(record, job.trigger, engine.clock.micros(), engine.random)
+            if plan is None and record.state == "parked":
+                self._logger.warning(
+                    'Job "%s" stays parked (%s): it has no later fire time to go on with. run_job_now(), reschedule_job() and '
+                    "modify_job(next_run_time=...) have it run",
+                    job_id,
+                    record.reason,
+                )
             return self._with_plan(engine, record, job, plan)
 
         after, job = self._edit(port, job_id, incarnation, prepare)

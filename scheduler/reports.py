@@ -127,7 +127,9 @@ class Reports:
     def _run_event(self, code: int, jobstore: str, job_id: str, run: Run, reason: str) -> None:
         if self._wants(code):
             time = from_micros(run.run_times[-1], UTC)
-            self._publish(RunEvent(code, job_id, jobstore, run.run, time, run.owner, reason))
+            self._publish(
+                RunEvent(code, job_id, jobstore, run.run, time, run.owner, reason, run.attempt, run.run_id)
+            )
 
     # -- stores and executors ----------------------------------------------------------------------------------------
 

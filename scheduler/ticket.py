@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from ..executors.errors import JobTimeoutError, error_classes
+from ..executors.errors import JobTimeoutError, error_classes, is_final
 from ..jobstores.errors import as_reason
 from ..jobstores.record import Claim, Outcome, ParkedReason, Run, RunKey
 from ..triggers.instants import from_micros
@@ -129,8 +129,8 @@ class Ticket:
         self.port.recent.note(
             self.job_id, run, "timed out" if isinstance(error, JobTimeoutError) else "failed", reason, place
         )
-        retries = run.incarnation is None and policy.retries_after(run.retried, error_classes(error))
-        if retries and not self.crowded:
+        why_last = self._why_last(error)
+        if why_last is None:
             if not failure.places:
                 failure.retry_at = engine.clock.micros() + policy.delay(run.retried, engine.random)
             failure.places.append(place)
@@ -150,7 +150,7 @@ class Ticket:
                 "Attempt %d of a run of job %s failed, and was the last one%s: %s",
                 run.attempt,
                 self._job_words(),
-                self._why_last(retries),
+                why_last,
                 reason,
             )
         if policy.keep_failed:
@@ -162,12 +162,18 @@ class Ticket:
         name = self.job.name
         return f'"{self.job_id}"' if name == self.job_id else f'"{self.job_id}" ({name})'
 
-    def _why_last(self, retries: bool) -> str:
-        if retries:
-            return f" ({MAX_RETRIES_WAITING} retries of the job wait already)"
-        if self.open_run.retried < self.policy.max_retries:
+    def _why_last(self, error: BaseException) -> str | None:
+        """Why no other attempt follows, for the log; None if one does."""
+        run, policy = self.open_run, self.policy
+        if run.retried >= policy.max_retries or run.incarnation is not None:
+            return ""
+        # What would fail again, or has been done, is tried again only if it is named itself: `Exception` does not mean it.
+        classes = error_classes(error)[:1] if is_final(error) else error_classes(error)
+        if not policy.retries_after(run.retried, classes):
             return " (its exception is none of retry_on)"
-        return ""
+        if self.crowded:
+            return f" ({MAX_RETRIES_WAITING} retries of the job wait already)"
+        return None
 
     def missed(self, place: int, late: timedelta) -> None:
         """The run time at `place` was not run: it would have begun too late."""

@@ -16,6 +16,7 @@ from ...triggers import BaseTrigger
 from ...triggers.instants import to_micros
 from ..decision import following_time
 from ..engine import Engine
+from ..errors import SchedulerNotRunningError
 from ..inserting import NewJob
 from ..port import Port
 from ..runs import RunMethods, has_ended
@@ -35,7 +36,8 @@ class ExplainMethods(RunMethods):
         Works for jobs that wait for the start of the scheduler, too, and for those that this process cannot restore. A store that does not answer is
         part of the explanation, and not raised; what a trigger of your own raises, likewise. Reads one record, and changes nothing.
 
-        Raises `JobLookupError` if there is no such job, and this process remembers none: what it knows of runs is gone with it.
+        Raises `JobLookupError` if there is no such job, and this process remembers none (what it knows of runs is gone with it); KeyError if there is no
+        such job store; `SchedulerNotRunningError` if the scheduler was not started, and the job does not wait for that.
         """
         self._check_process()
         new = self._pending_job(job_id, jobstore)
@@ -43,8 +45,8 @@ class ExplainMethods(RunMethods):
             return self._explain_pending(new)
         engine = self._engine
         if engine is None:
-            raise JobLookupError(job_id)
-        ports = self._ports_of(jobstore)
+            raise SchedulerNotRunningError
+        ports = self._ports_of(jobstore) if jobstore is None else [self._port(engine, jobstore)]
         failed: tuple[Port, Exception] | None = None
         over: tuple[Situation, Record] | None = None
         # Those that answer first: nobody waits for one that hangs if the job is another's.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from ..recent import RecentRun
 from ..runs import OpenRun
@@ -15,6 +15,10 @@ from .timewords import clock_time, moment, relative
 ExplainedState: TypeAlias = Literal[
     "pending", "active", "paused", "parked", "quarantined", "ended", "importing", "gone", "unknown"
 ]
+
+
+SHOWN: Final = 10
+"""So many of a kind are shown in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +71,12 @@ def _lines(job: JobExplanation) -> Iterator[str]:
         yield "  fire times:  " + "\n               ".join(times)
     if job.obstacles:
         yield "  What is in its way, or what it waits for:"
-        yield from (f"    - {reason.text}" for reason in job.obstacles)
+        yield from _some([reason.text for reason in job.obstacles])
     elif job.state == "active":
         yield "  Nothing that this process knows is in its way."
     if job.runs:
         yield "  Open runs:"
-        yield from (f"    - {_open_run(run, job.asked_at)}" for run in job.runs)
+        yield from _some([_open_run(run, job.asked_at) for run in job.runs])
     if job.notes:
         yield "  To be known:"
         yield from (f"    - {reason.text}" for reason in job.notes)
@@ -81,6 +85,13 @@ def _lines(job: JobExplanation) -> Iterator[str]:
         yield from (f"    - {_recent_run(run, job.asked_at)}" for run in job.recent)
     elif job.state not in ("pending", "unknown"):
         yield "  This process has seen no run of it end."
+
+
+def _some(texts: list[str]) -> Iterator[str]:
+    """A list, of which only the first ones are shown if it is long: all of them are in the data."""
+    yield from (f"    - {text}" for text in texts[:SHOWN])
+    if len(texts) > SHOWN:
+        yield f"    - … and {len(texts) - SHOWN} more"
 
 
 def _state(job: JobExplanation) -> str:

@@ -11,6 +11,7 @@ from mainspring.executors.debug import DebugExecutor
 from mainspring.jobstores.base import JobLookupError
 from mainspring.jobstores.memory import MemoryJobStore
 from mainspring.jobstores.sqlalchemy import SQLAlchemyJobStore
+from mainspring.scheduler import SchedulerNotRunningError
 from mainspring.scheduler.explaining.explanation import JobExplanation
 from mainspring.scheduler.explaining.reasons import Reason
 from mainspring.scheduler.explaining.timewords import clock_time, length, relative
@@ -123,14 +124,17 @@ def test_lengths_and_clock_times() -> None:
 
 def test_unknown_jobs_and_stores() -> None:
     scheduler = virtual()
-    for call in range(2):
-        for arguments in (("x",), ("x", "default"), ("x", "nope")):
-            with pytest.raises(JobLookupError, match="x"):
-                scheduler.explain_job(*arguments)
-        if not call:
-            scheduler.start()
+    for alias in (None, "default", "nope"):
+        with pytest.raises(SchedulerNotRunningError):
+            scheduler.explain_job("x", alias)
+    scheduler.start()
+    for alias in (None, "default"):
+        with pytest.raises(JobLookupError, match="x"):
+            scheduler.explain_job("x", alias)
+    with pytest.raises(KeyError, match="No such job store: nope"):
+        scheduler.explain_job("x", "nope")
     scheduler.shutdown()
-    with pytest.raises(JobLookupError):
+    with pytest.raises(SchedulerNotRunningError):
         scheduler.explain_job("x")
 
 
