@@ -82,8 +82,8 @@ class CareMethods(JobMethods):
 
     def rerun_lost(self, run: LostRun) -> None:
         """Run a lost run again, now; a job that is parked only for it goes on. Raises `JobLookupError` if it is not listed any more."""
-        _check_lost_run("rerun_lost", run)
         engine = self._running_engine()
+        _check_lost_run("rerun_lost", run)
         now, new_run, stamp = engine.clock.micros(), engine.random.getrandbits(63), engine.owner.stamp()
         self._care_for(
             run, lambda record: edits.rerun_lost(record, run.run, new_run=new_run, now=now, stamp=stamp)
@@ -91,8 +91,9 @@ class CareMethods(JobMethods):
 
     def dismiss_lost(self, run: LostRun) -> None:
         """List a lost run no longer; a job that is parked only for it ends. Raises `JobLookupError` if it is not listed any more."""
+        engine = self._running_engine()
         _check_lost_run("dismiss_lost", run)
-        stamp = self._running_engine().owner.stamp()
+        stamp = engine.owner.stamp()
         self._care_for(run, lambda record: edits.dismiss_lost(record, run.run, stamp))
 
     def get_parked_jobs(self, jobstore: str | None = None) -> list[ParkedJob]:
