@@ -27,6 +27,7 @@ _DEFAULTS = {
     "retried": 0,
     "keeps": False,
     "root": None,
+    "retry_at": None,
 }
 """What is left out where it is the default; and `due`, where it is the first of the fire times."""
 
@@ -67,6 +68,7 @@ def _claimed_run(run: Run) -> str | None:
         or run.more
         or run.incarnation is not None
         or run.root is not None
+        or run.retry_at is not None
         or run.extra
     ):
         return None
@@ -119,5 +121,6 @@ def _run(entry: dict[str, Any]) -> Run:
         take("retried", 0),
         take("keeps", False),
         take("root", None),
+        take("retry_at", None),
         tuple(entry.items()),
     )

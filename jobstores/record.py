@@ -74,6 +74,8 @@ class Run:
     """Claimed, its end may leave another attempt behind, or a parked job: until then its job is there, though its schedule may be over."""
     root: int | None = None
     """The number of its first claim (or of its wish to be claimed), which stays through all claims and attempts; None: `run` is that."""
+    retry_at: int | None = None
+    """It has failed, and goes on: a thread that is over its time limit. The next attempt is due then, when this one has ended, or its process has."""
     extra: tuple[tuple[str, Any], ...] = ()
     """Entries that a later version of the library wrote: kept, not understood."""
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from .record import (
     FORMAT_VERSION,
@@ -123,6 +123,7 @@ def _started(run: Run, owner: str, now: int, lease_until: int | None) -> Run:
         run.retried,
         run.keeps,
         run.root,
+        None,
         run.extra,
     )
 
@@ -192,6 +193,20 @@ def extend(record: Record, keys: Collection[RunKey], until: int, stamp: str) -> 
     return None if runs == record.runs else seal(with_runs(record, runs), stamp)
 
 
+def note_failure(record: Record, key: RunKey, retry_at: int, stamp: str) -> Transition:
+    """A run has failed, and goes on (a thread over its time limit): if its process dies, the next attempt follows all the same.
+
+    Compares run and owner, claimed.
+    """
+    if not is_held(record, key):
+        return None
+    runs = tuple(
+        replace(run, retry_at=retry_at) if run.run == key.run and run.owner == key.owner else run
+        for run in record.runs
+    )
+    return seal(with_runs(record, runs), stamp)
+
+
 def is_held(record: Record | None, key: RunKey) -> bool:
     """Whether the run is still claimed by its owner."""
     return record is not None and any(
@@ -229,7 +244,7 @@ def recover(
     patience: int = RECOVERY_MARGIN,
     over_at: int | None = None,
 ) -> tuple[Transition, list[RecoveredRun]]:
-    """Account for runs whose lease ended unfinished: `lost` under recovery "skip", `waiting` under "rerun".
+    """Account for runs whose lease ended unfinished: `lost` under recovery "skip", `waiting` under "rerun", or if they had failed already.
 
     Not by the run's own boot (its keeper may still extend it), and only if `over_at` (`now` if that is None) is `patience` µs after the
     lease's end, unless the owner is known to be gone. What is done with a run stands in the run itself, copied there when it was
@@ -249,20 +264,16 @@ def recover(
         if over_at < run.lease_until + patience and not is_gone(run.owner):
             runs.append(run)
             continue
-        if run.recovery == "rerun" and run.incarnation is None and run.recovered < run.max_recoveries:
-            run = replace(
-                run,
-                kind="rerun",
-                state="waiting",
-                due=_again_at(run, now),
-                owner=None,
-                lease_until=None,
-                claimed_at=None,
-                attempt=run.attempt + 1,
-                recovered=run.recovered + 1,
-            )
+        own = run.incarnation is None
+        if run.retry_at is not None and own and (run.recovery == "rerun" or is_gone(run.owner)):
+            # It had failed before. Under "skip" its owner must be known to be gone: a thread that goes on, in a process which is only cut
+            # off, must not have the next attempt beside it.
+            due = max(now, run.retry_at)
+            run = _again(run, kind="retry", due=due, retried=run.retried + 1, root=run.run_id, retry_at=None)
+        elif run.recovery == "rerun" and own and run.recovered < run.max_recoveries:
+            run = _again(run, kind="rerun", due=_again_at(run, now), recovered=run.recovered + 1)
         else:
-            if run.recovery == "rerun" and run.incarnation is None:
+            if run.recovery == "rerun" and own:
                 given_up = run
             run = replace(run, state="lost", lease_until=None)
         runs.append(run)
@@ -294,6 +305,19 @@ def _why_given_up(run: Run) -> str:
     if run.recovered == 0:
         return "a run's owner died, and max_recoveries is 0"
     return f"a run was recovered {_times(run.recovered)}, and its owner died again"
+
+
+def _again(run: Run, **changes: Any) -> Run:
+    """The next attempt of a run whose owner is gone."""
+    return replace(
+        run,
+        state="waiting",
+        owner=None,
+        lease_until=None,
+        claimed_at=None,
+        attempt=run.attempt + 1,
+        **changes,
+    )
 
 
 def _times(number: int) -> str:

@@ -139,6 +139,7 @@ def _waiting_runs(
             run.retried,
             fits and job._policy.leaves_behind(run.retried),
             run.run_id if fits else run.root,
+            None,
             run.extra,
         )
         starts += fits

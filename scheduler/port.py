@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from ..jobstores import transitions
 from ..jobstores.base import BaseJobStore
-from ..jobstores.errors import JobRestoreError
+from ..jobstores.errors import JobLookupError, JobRestoreError
 from ..jobstores.job import Job
 from ..jobstores.record import (
     ClaimResult,
@@ -109,6 +110,8 @@ class Port(StoreAccess):
         self._hurry = False
         """One of the ends that are not written makes room for what is due soon, perhaps at another scheduler."""
         self._returns: deque[RunKey] = deque()
+        self._failures: deque[Ticket] = deque()
+        """Of runs that have failed, and go on."""
 
     # -- steps of the loop, which may block ------------------------------------------------------------------------
 
@@ -122,11 +125,13 @@ class Port(StoreAccess):
                 self._write_ends(_take(self._ended), result)
             while self._returns:
                 self._give_back(_take(self._returns))
+            while self._failures:
+                self._note_failure(self._failures.popleft())
         finally:
             # None first, and then a look: what was appended before it is seen here, and who appends after it finds None and asks
             # for another write. (The other way round, an end between look and assignment would wait for the next one.)
             self._settle_at = None
-            if self._ended or self._returns:
+            if self.unwritten:
                 self._settle_at = 0
         return result
 
@@ -161,6 +166,20 @@ class Port(StoreAccess):
             raise
         for key in keys:
             self.tickets.pop(key.run, None)
+
+    def _note_failure(self, ticket: Ticket) -> None:
+        retry_at, key, stamp = ticket.retry_at, ticket.key, self.engine.owner.stamp()
+        if ticket.done or retry_at is None:
+            return  # with its end, the next attempt is written
+        try:
+            self.store.write(
+                ticket.job_id, lambda record: transitions.note_failure(record, key, retry_at, stamp)
+            )
+        except JobLookupError:
+            pass  # the job was removed
+        except BaseException:
+            self._failures.appendleft(ticket)
+            raise
 
     def ask(self, at: int) -> None:
         """Have the store looked at, not later than `at` (µs UTC). Any thread."""
@@ -262,6 +281,12 @@ class Port(StoreAccess):
         self._returns.append(key)
         self._settle_soon()
 
+    def failed(self, ticket: Ticket) -> None:
+        """A run has failed, and goes on: that is written soon, so that the next attempt follows though this process may be ended for it."""
+        if self.shared:
+            self._failures.append(ticket)
+            self._settle_soon()
+
     def _settle_soon(self) -> None:
         # Checked after the append: either settle() has not begun, or it has set None before it empties the queue, and then
         # this asks again. Two threads that both find None wake the loop twice, which is harmless.
@@ -332,8 +357,8 @@ class Port(StoreAccess):
 
     @property
     def unwritten(self) -> bool:
-        """Whether runs have ended, or are given back, and that is not written yet."""
-        return bool(self._ended or self._returns)
+        """Whether runs have ended or failed, or are given back, and that is not written yet."""
+        return bool(self._ended or self._returns or self._failures)
 
     @property
     def silent(self) -> bool:

@@ -134,6 +134,8 @@ class Ticket:
             if not failure.places:
                 failure.retry_at = engine.clock.micros() + policy.delay(run.retried, engine.random)
             failure.places.append(place)
+            if isinstance(error, JobTimeoutError) and len(run.fire_times) == 1:
+                self.port.failed(self)  # a thread goes on, maybe until somebody ends its process
             next_time = from_micros(failure.retry_at, job.timezone)
             engine.logger.warning(
                 "Attempt %d of a run of job %s failed: %s. The next attempt follows at %s (retry %d of %d)",

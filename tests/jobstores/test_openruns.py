@@ -31,6 +31,7 @@ runs = st.builds(
     retried=st.integers(0, 2),
     keeps=st.booleans(),
     root=st.none() | bits,
+    retry_at=st.none() | st.integers(0, 2**60),
     extra=st.dictionaries(st.text().map("x".__add__), st.none() | st.text() | bits).map(
         lambda d: tuple(d.items())
     ),

@@ -237,3 +237,55 @@ def test_run_now_leaves_a_job_what_it_is_or_frees_it(row: tuple[Record, str]) ->
     assert (after.reason is None) == (state != "parked" and before.reason != SCHEDULE_OVER)
     assert (after.next_run_time, after.fire_time) == (before.next_run_time, before.fire_time)
     assert after.revision == before.revision, "no edit: nobody's handle becomes stale"
+
+
+# -- a run that has failed, and goes on ------------------------------------------------------------------------------
+
+
+def test_that_a_run_has_failed_is_noted_in_it() -> None:
+    before = new_record(claimed(), waiting())
+    after = transitions.note_failure(before, key(), NOW + SECOND, "after")
+    assert written(before, after, "runs").runs == (claimed(retry_at=NOW + SECOND), waiting())
+
+
+@pytest.mark.parametrize("other", [{"run": 9}, {"owner": OTHER}, {"incarnation": 9}])
+def test_nothing_is_noted_in_another_s_run(other: dict[str, Any]) -> None:
+    assert transitions.note_failure(new_record(claimed()), replace(key(), **other), NOW, "after") is None
+
+
+def test_nothing_is_noted_in_a_run_that_was_lost() -> None:
+    assert transitions.note_failure(new_record(lost()), key(), NOW, "after") is None
+
+
+# recovery, whether its owner is known to be gone -> whether the next attempt follows
+FOLLOWS = {("skip", True): True, ("skip", False): False, ("rerun", True): True, ("rerun", False): True}
+
+
+@pytest.mark.parametrize(("how", "follows"), FOLLOWS.items(), ids=str)
+@pytest.mark.parametrize("retry_at", [NOW, OVER + SECOND])
+@pytest.mark.parametrize("state", ["active", "ended"])
+def test_what_had_failed_is_tried_again_when_its_owner_dies(
+    how: tuple[Any, bool], follows: bool, retry_at: int, state: Any
+) -> None:
+    run = claimed(
+        owner=OTHER, recovery=how[0], retry_at=retry_at, attempt=2, retried=1, max_recoveries=0, keeps=True
+    )
+    before = ended(run) if state == "ended" else new_record(run)
+    after, found = recover(before, OVER, (OTHER,) if how[1] else ())
+    assert isinstance(after, Record)
+    assert [one.run.state for one in found] == ["waiting" if follows else "lost"]
+    if not follows:
+        assert after.state == ("parked" if state == "ended" else state)
+        return
+    assert after.state == state
+    (again,) = after.runs
+    assert (again.kind, again.state, again.due) == ("retry", "waiting", max(OVER, retry_at))
+    assert (again.attempt, again.retried, again.recovered, again.root) == (3, 2, 0, run.run)
+    assert (again.owner, again.lease_until, again.retry_at) == (None, None, None)
+
+
+def test_what_an_earlier_incarnation_failed_at_is_listed() -> None:
+    before = new_record(claimed(owner=OTHER, incarnation=2, retry_at=NOW, recovery="rerun"))
+    after, _ = recover(before, OVER, (OTHER,))
+    assert isinstance(after, Record)
+    assert [run.state for run in after.runs] == ["lost"]
