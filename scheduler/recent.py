@@ -74,13 +74,13 @@ class RecentRuns:
         # Each step on a dict is one under the interpreter lock. Two workers that note runs of one job at the same moment may leave one of
         # the two out, and two that find the young dict full may forget the old one twice: not worth a lock.
         young = self._young
-        known = young.get(job_id) or self._old.get(job_id)
-        if known is not None:
-            entry += known[:_REST]
-        elif len(young) >= KEPT_JOBS:
-            self._old, self._young = young, {}
-            young = self._young
-        young[job_id] = entry
+        known = young.get(job_id)
+        if known is None:
+            known = self._old.get(job_id)
+            if len(young) >= KEPT_JOBS:
+                self._old, self._young = young, {}
+                young = self._young
+        young[job_id] = entry if known is None else entry + known[:_REST]
 
     def of(self, job_id: str, zone: tzinfo) -> tuple[RecentRun, ...]:
         """The last runs of a job, the latest first."""
