@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from random import Random
 from typing import Any, Final, Literal, TypeAlias
@@ -36,6 +36,12 @@ class RunPolicy:
     """Park the job when it has no further run and its last attempt has failed, instead of letting it go."""
     while_running: WhileRunning = "skip"
     """What becomes of a fire time that finds `max_instances` runs going on: it is skipped, or runs once right after."""
+
+    keeps: bool = field(init=False, repr=False, compare=False)
+    """Whether a run may leave anything behind when it ends (`leaves_behind`), at its first attempt: asked for every single run."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "keeps", self.leaves_behind(0))
 
     def retries_after(self, retried: int, classes: Iterable[str]) -> bool:
         """Whether a failure with an exception of these classes (references) is followed by another attempt, `retried` having been."""
@@ -81,7 +87,7 @@ class RunPolicy:
 
 DEFAULT: Final = RunPolicy()
 
-POLICY_OPTIONS: Final = tuple(field.name for field in fields(RunPolicy))
+POLICY_OPTIONS: Final = tuple(option.name for option in fields(RunPolicy) if option.init)
 """The names of the options, in the order of the documentation."""
 
 

@@ -77,7 +77,7 @@ def decide(record: Record, job: Job, now: int, random: Random, due: Due | None =
         more,
         None,
         0,
-        job._policy.leaves_behind(0),
+        job._policy.keeps,
     )
     return Decision(plan.next_run_time, plan.fire_time, plan.state, (*runs, run), starts + 1, (), plan.reason)
 

@@ -267,10 +267,10 @@ class Port(StoreAccess):
 
     # -- called by workers and the keeper --------------------------------------------------------------------------
 
-    def finished(self, ticket: Ticket) -> None:
+    def finished(self, ticket: Ticket, now: int) -> None:
         """A run has ended; the loop writes it soon."""
         self._ended.append(ticket)
-        if self.shared and ticket.again_at <= self.engine.clock.micros() + 2 * SETTLE_WITHIN:
+        if self.shared and ticket.again_at <= now + 2 * SETTLE_WITHIN:
             # Whoever decides about the next run, here or elsewhere, shall find that there is room for it.
             self._hurry = True
             self.engine.wake_before(0)

@@ -62,13 +62,11 @@ class RecentRuns:
         else:
             self._enter(job_id, _pack(now, run.run_times[place], run.run_id, run.attempt, _OUTCOMES[what]))
 
-    def executed(self, job_id: str, run: Run) -> None:
-        """The same of a run that went well, which nearly all do, in as few steps as can be."""
+    def executed(self, job_id: str, run: Run, now: int) -> None:
+        """The same of a run that went well (`now`, µs UTC), which nearly all do, in as few steps as can be."""
         times, root = run.fire_times, run.root
         time = run.due if len(times) == 1 and run.kind == "schedule" else times[-1]
-        self._enter(
-            job_id, _pack(self._micros(), time, run.run if root is None else root, run.attempt, _EXECUTED)
-        )
+        self._enter(job_id, _pack(now, time, run.run if root is None else root, run.attempt, _EXECUTED))
 
     def _enter(self, job_id: str, entry: bytes) -> None:
         # Each step on a dict is one under the interpreter lock. Two workers that note runs of one job at the same moment may leave one of

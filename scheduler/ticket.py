@@ -35,6 +35,7 @@ class Ticket:
     __slots__ = (
         "_failure",
         "again_at",
+        "attempt",
         "claimed_at",
         "crowded",
         "deadline",
@@ -47,6 +48,7 @@ class Ticket:
         "policy",
         "port",
         "run",
+        "run_id",
         "started",
         "window",
     )
@@ -62,6 +64,10 @@ class Ticket:
         self.incarnation = record.incarnation if run.incarnation is None else run.incarnation
         self.open_run = run
         self.run = run.run
+        self.run_id = run.run if run.root is None else run.root
+        """What identifies the run through all its attempts."""
+        self.attempt = run.attempt
+        """Which attempt of the run this is, from 1 on."""
         self.owner = run.owner or ""
         self.claimed_at = run.claimed_at or 0
         # Monotonic seconds until which the lease surely holds: counted from before the claim was written, and moved only once
@@ -86,17 +92,6 @@ class Ticket:
     def key(self) -> RunKey:
         """What identifies the run in its store."""
         return RunKey(self.job_id, self.incarnation, self.run, self.owner)
-
-    @property
-    def attempt(self) -> int:
-        """Which attempt of the run this is, from 1 on."""
-        return self.open_run.attempt
-
-    @property
-    def run_id(self) -> int:
-        """What identifies the run through all its attempts."""
-        run = self.open_run
-        return run.run if run.root is None else run.root
 
     @property
     def retry_at(self) -> int | None:
@@ -147,7 +142,7 @@ class Ticket:
                 policy.max_retries,
             )
             return next_time
-        if policy.leaves_behind(0):
+        if policy.keeps:
             engine.logger.error(
                 "Attempt %d of a run of job %s failed, and was the last one%s: %s",
                 run.attempt,
@@ -184,22 +179,23 @@ class Ticket:
 
     def ended(self, error: BaseException | None) -> None:
         """The run has ended: its record is to be written."""
+        now = self.port.engine.clock.micros()
         if self._failure is None:
-            self.port.recent.executed(self.job_id, self.open_run)
+            self.port.recent.executed(self.job_id, self.open_run, now)
         self.done = True
-        self.port.finished(self)
+        self.port.finished(self, now)
 
     def withdrawn(self, why: str) -> None:
         """The run does not take place: its open run goes."""
         self.port.recent.note(self.job_id, self.open_run, "not started", why)
         self.done = True
-        self.port.finished(self)
+        self.port.finished(self, self.port.engine.clock.micros())
 
     def postponed(self) -> None:
         """There is no room here for a run that has waited, though there seemed to be: it waits again, for whoever has room a little later."""
         self._failure = _Failure(postponed_to=self.port.engine.clock.micros() + POSTPONED_BY)
         self.done = True
-        self.port.finished(self)
+        self.port.finished(self, self.port.engine.clock.micros())
 
     def outcome(self) -> Outcome:
         """What is to be written of the run, once it has ended.
