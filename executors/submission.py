@@ -88,7 +88,7 @@ class Ticket(Protocol):
 class Surroundings:
     """What all submissions between one start of an executor and its shutdown have in common."""
 
-    __slots__ = ("cancelled", "clock", "logger", "open", "publish", "wants")
+    __slots__ = ("cancelled", "claimed", "clock", "logger", "open", "publish", "wants")
 
     def __init__(
         self,
@@ -104,6 +104,8 @@ class Surroundings:
         # Those whose slot is not given back yet; guarded by the executor's lock.
         self.open: set[Submission] = set()
         self.cancelled: str | None = None  # why all of these runs should come to an end
+        # The time of the last claim: runs come in batches. One tuple, exchanged as a whole, since all workers are at it.
+        self.claimed: tuple[int, datetime] = (0, _EPOCH)
 
 
 class Note(NamedTuple):
@@ -352,7 +354,11 @@ class Submission(Running):
         """The part of the lateness that passed after the claim; None if nobody said when that was."""
         if self.claimed_at is None:
             return None
-        queued = self.now - (_EPOCH + timedelta(0, 0, self.claimed_at))
+        where = self.where
+        claimed = where.claimed
+        if claimed[0] != self.claimed_at:
+            claimed = where.claimed = (self.claimed_at, _EPOCH + timedelta(0, 0, self.claimed_at))
+        queued = self.now - claimed[1]
         if queued > self.late:  # claimed before it was due
             queued = self.late
         return queued if queued.days >= 0 else _NO_TIME

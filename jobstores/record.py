@@ -82,7 +82,10 @@ class Run:
     @property
     def run_times(self) -> tuple[int, ...]:
         """The times it was scheduled for: the dispatch time of the first, and the nominal times of the others."""
-        return (self.due, *self.fire_times[1:]) if self.kind == "schedule" else self.fire_times
+        times = self.fire_times
+        if self.kind != "schedule":
+            return times
+        return (self.due,) if len(times) == 1 else (self.due, *times[1:])
 
     @property
     def run_id(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 from random import Random
 from threading import Lock
 from typing import TYPE_CHECKING, Final
@@ -77,6 +77,7 @@ class Engine:
         # µs UTC until which the loop sleeps; None while it is looking (whoever changes something then has it look again).
         self._sleeping_until: int | None = None
         self._last_pass = 0
+        self._last_time: tuple[int, tzinfo, datetime] = (0, UTC, from_micros(0, UTC))
 
     # -- ports -----------------------------------------------------------------------------------------------------
 
@@ -293,7 +294,7 @@ class Engine:
         if executor is None:  # removed since it was asked what it can take
             port.returned(ticket.key)
             return
-        self._window_of(ticket, 1)
+        ticket.occupy(1)
         if run.kind != "schedule":
             # The grace is for a scheduled run's first dispatch; what is run again or on demand is late by its nature.
             job = job._clone()
@@ -306,14 +307,14 @@ class Engine:
             # It is not marked as ended, since that may be written by whoever adds the job again.
             if sum(other is not ticket for other in port.open_tickets(job.id)) < job.max_instances:
                 # A run that has just reported its end is about to give its slot back: this one is claimed again then.
-                self._window_of(ticket, -1)
+                ticket.occupy(-1)
                 port.returned(ticket.key)
                 port.ask(self.clock.micros() + POSTPONED_BY)
                 return
             # The record had room, the executor has not: a run that another scheduler has recovered still goes on here, or that of a job
             # of this id which was removed.
             if run.kind != "schedule":
-                self._window_of(ticket, -1)
+                ticket.occupy(-1)
                 ticket.postponed()
                 return
             self.reports.skipped(port.alias, job, times)
@@ -323,7 +324,7 @@ class Engine:
                 raise  # the job's own, which has run
             if ends_program(exc) or self.stopping:
                 # Or the executor is shut down, by a job or a listener in this very thread: the run is there for the next start.
-                self._window_of(ticket, -1)
+                ticket.occupy(-1)
                 port.returned(ticket.key)
                 if ends_program(exc):
                     raise
@@ -338,18 +339,18 @@ class Engine:
 
     def _withdraw(self, ticket: Ticket, why: str) -> None:
         """A run that does not take place: its open run goes."""
-        self._window_of(ticket, -1)
+        ticket.occupy(-1)
         ticket.withdrawn(why)
-
-    @staticmethod
-    def _window_of(ticket: Ticket, runs: int) -> None:
-        if ticket.window is not None:
-            ticket.window.give(runs)
 
     def run_times(self, job: Job, instants: Sequence[int]) -> list[datetime]:
         """Run times as executors and listeners get them, in the zone of the job's trigger."""
-        zone = job.timezone
-        return [from_micros(instant, zone) for instant in instants]
+        zone, last = job.timezone, self._last_time
+        if len(instants) == 1 and instants[0] == last[0] and zone is last[1]:
+            return [last[2]]
+        times = [from_micros(instant, zone) for instant in instants]
+        # What is due together is often due at the very same time. One tuple, exchanged as a whole: two threads may be here.
+        self._last_time = (instants[-1], zone, times[-1])
+        return times
 
     def looked(
         self, port: Port, now: int, wanted: Wanted, result: ClaimResult, progress: bool = False

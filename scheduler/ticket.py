@@ -113,6 +113,11 @@ class Ticket:
         self.started = self.port.renew(self)
         return self.started
 
+    def occupy(self, runs: int) -> None:
+        """It takes room (1) in its executor's claim window, or gives it back unused (-1)."""
+        if self.window is not None:
+            self.window.give(runs)
+
     def failed(self, place: int, error: BaseException) -> datetime | None:
         """The run time at `place` has failed: when the next attempt follows, at the earliest; None: this was the last one.
 

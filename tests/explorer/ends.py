@@ -47,7 +47,13 @@ def _ticket(held: Held, names: Names, now: int) -> Ticket:
         logger=_LOGGER,
     )
     recent = SimpleNamespace(note=lambda *what: None)
-    port: Any = SimpleNamespace(engine=engine, shared=False, recent=recent, finished=lambda ticket: None)
+    port: Any = SimpleNamespace(
+        engine=engine,
+        shared=False,
+        recent=recent,
+        failed=lambda ticket: None,
+        finished=lambda ticket, now: None,
+    )
     record = SimpleNamespace(
         id=held.key.job_id, incarnation=held.key.incarnation, next_run_time=None, runs=()
     )
