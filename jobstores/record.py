@@ -265,8 +265,10 @@ class FinishResult:
 
     def moved(self, before: Record, after: Record) -> None:
         """Note when a record is to be looked at, if that is sooner than it was."""
-        at = after.wake_at
-        if is_sooner(at, before.wake_at) and is_sooner(at, self.wake_at):
+        # Leases do not count: at the end of one that has lapsed it was looked at already, and nothing later was foreseen then.
+        at = wake_time(after.state, after.next_run_time, after.runs, leases=False)
+        old = wake_time(before.state, before.next_run_time, before.runs, leases=False)
+        if is_sooner(at, old) and is_sooner(at, self.wake_at):
             self.wake_at = at
 
 
@@ -307,11 +309,13 @@ def new_record(job: Job, plan: Plan, number: int, payload: Any = None) -> Record
     )
 
 
-def wake_time(state: State, next_run_time: int | None, runs: Sequence[Run]) -> int | None:
+def wake_time(
+    state: State, next_run_time: int | None, runs: Sequence[Run], leases: bool = True
+) -> int | None:
     """When a scheduler must look at a record: **the** index of every store (record.md).
 
     The earliest of the next run time (if active, and not behind an open batch of its backlog), the due time of the waiting
-    runs that are not blocked, and the ends of the leases.
+    runs that are not blocked, and the ends of the leases. Without `leases`: when there is something to be claimed.
     """
     wake = next_run_time if state == "active" else None
     ends: int | None = None
@@ -319,7 +323,7 @@ def wake_time(state: State, next_run_time: int | None, runs: Sequence[Run]) -> i
         if run.more and run.state != "lost":
             wake = None
         if run.state == "claimed":
-            at = run.lease_until
+            at = run.lease_until if leases else None
         elif run.state == "waiting" and not run.blocked and state != "importing":
             at = run.due
         else:

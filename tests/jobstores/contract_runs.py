@@ -98,6 +98,15 @@ class RunContract(StoreFixtures):
         assert fail(store, claimed_once(store), NOW).wake_at == NOW
         assert claimed_once(store).run.attempt == 2
 
+    def test_a_retry_behind_a_lease_that_has_lapsed_is_told(self, store: BaseJobStore) -> None:
+        """Whoever has looked since the lease was over has not foreseen it: there was nothing to come."""
+        insert(store, new_job("a", 0, once(0), max_retries=1))
+        won = claimed_once(store)
+        over = won.run.lease_until or NOW
+        assert claim(store, over + SECOND).wake_at is None
+        assert fail(store, won, over + DELAY).wake_at == over + DELAY
+        assert claimed_once(store, over + DELAY).run.attempt == 2
+
     def test_a_retry_of_a_batch_has_those_times_that_failed(self, store: BaseJobStore) -> None:
         insert(store, new_job("a", 0, every(60), coalesce=False, max_retries=1))
         won = claimed_once(store, micros(125))
