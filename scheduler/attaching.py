@@ -136,10 +136,14 @@ class PluginMethods(AddingMethods):
             if port.shared and self._keeper is None and not engine.stopping:
                 self._keeper = Keeper(engine)
             if port.shared and self._keeper is not None:
-                self._keeper.start()
+                self._start_keeper(self._keeper)
         if removed:  # by another thread, which has not found it at the engine
             engine.remove_port(alias, self._close)
         return port
+
+    def _start_keeper(self, keeper: Keeper) -> None:
+        """Have leases extended, from now on. Does nothing if they are already."""
+        keeper.start()
 
     def _start_store(self, engine: Engine, port: Port) -> bool:
         """Start a port's store, unless it was let go. Whether it is open then. Raises what the store raises."""

@@ -21,6 +21,8 @@ class Keeper:
     A thread of its own, never the loop: a blocked event loop, or a job that runs inline, must not cost the other runs their leases. Nor must a
     store that hangs: where there are several, each one is seen to in a thread of its own, which ends when the store has answered. So a lease lapses
     only if its own store does not answer for two thirds of its length.
+
+    Virtual time does not wait for threads: there whoever lets it pass calls `see_to_time` each time, and has no such thread until a shutdown.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -40,6 +42,8 @@ class Keeper:
         self._given_up: set[Port] = set()
         self._reported: set[int] = set()
         """Runs that go on here and are no longer this scheduler's: that is said once of each."""
+        self._period = engine.lease / 3
+        self._next_time = engine.clock.monotonic() + self._period
 
     def start(self) -> None:
         """Begin; does nothing if it runs already."""
@@ -68,21 +72,23 @@ class Keeper:
         self._wakeup.set()
 
     def _run(self) -> None:
-        engine = self._engine
-        period = engine.lease / 3
-        next_time = engine.clock.monotonic() + period
         while not self._stopped:
             # After a failure the next try comes sooner: the leases run on.
-            self._wakeup.wait(min(period, 1.0) if self._failing or self._close is not None else period)
-            now = engine.clock.monotonic()
-            due = now >= next_time
-            if due:
-                next_time = now + period
-            self.see_to_all(due)
+            soon = self._failing or self._close is not None
+            self._wakeup.wait(min(self._period, 1.0) if soon else self._period)
+            self.see_to_time()
             if self._close is not None and self._nothing_is_left():
                 self.stop()
                 self._close()
                 return
+
+    def see_to_time(self) -> None:
+        """Some time has passed: if so much that leases are to be extended, that is done."""
+        now = self._engine.clock.monotonic()
+        due = now >= self._next_time
+        if due:
+            self._next_time = now + self._period
+        self.see_to_all(due)
 
     def see_to_all(self, due: bool) -> None:
         """Give each store its turn: leases if they are `due` or could not be extended the last time, ends of runs after a shutdown."""
@@ -97,7 +103,7 @@ class Keeper:
             self._at_it.add(port)
             self._due.discard(port)
             turn = partial(self._turn, port, finishes, extends)
-            if len(ports) == 1:
+            if len(ports) == 1 or self._thread is None:
                 turn()
             else:
                 aside(turn)

@@ -12,7 +12,7 @@ from mainspring.executors.pool import ThreadPoolExecutor
 from mainspring.scheduler import SchedulerNotRunningError
 from mainspring.scheduler.virtual import VirtualScheduler
 
-from tests.guards.faults import STORES
+from tests.guards.faults import STORES, HoldingExecutor
 from tests.scheduler.watching import START, Heard, answer, at, nothing, started, virtual
 
 MINUTE = timedelta(minutes=1)
@@ -55,6 +55,42 @@ def test_a_clock_may_be_given() -> None:
         VirtualScheduler(clock=clock, start=START)
     with pytest.raises(TypeError, match="needs a ManualClock"):
         VirtualScheduler(clock=5)
+
+
+@pytest.mark.parametrize("kind", STORES)
+def test_a_run_keeps_its_lease_however_far_the_time_jumps(kind: str, tmp_path: Path) -> None:
+    """Nor does it matter when threads get to run: its lease is extended before anybody can look."""
+    held = HoldingExecutor()
+    store = STORES[kind](tmp_path)
+    with started(virtual(jobstores={"default": store}, executors={"default": held})) as scheduler:
+        scheduler.add_job(nothing, "date", run_date=at(60), id="x")
+        for duration in (MINUTE, MINUTE, timedelta(seconds=29), timedelta(seconds=2), 60 * MINUTE):
+            scheduler.advance(duration)
+            (run,) = scheduler.get_runs()
+            assert run.state == "claimed"
+            if run.lease_until is None:
+                assert kind != "sqlite", "what others share is leased"
+            else:
+                assert run.lease_until >= scheduler.now + timedelta(seconds=20)
+        held.release()
+
+
+@pytest.mark.parametrize("kind", STORES)
+def test_the_leases_of_several_stores(kind: str, tmp_path: Path) -> None:
+    held = HoldingExecutor()
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for folder in folders:
+        folder.mkdir()
+    stores = {folder.name: STORES[kind](folder) for folder in folders}
+    with started(virtual(jobstores=stores, executors={"default": held})) as scheduler:
+        for alias in stores:
+            scheduler.add_job(nothing, "date", run_date=at(60), jobstore=alias)
+        scheduler.advance(MINUTE)
+        scheduler.advance(MINUTE)
+        runs = scheduler.get_runs()
+        assert len(runs) == 2
+        assert all(run.lease_until is None or run.lease_until > scheduler.now for run in runs)
+        held.release()
 
 
 def test_what_it_refuses() -> None:
