@@ -17,6 +17,7 @@ from mainspring.scheduler.background import BackgroundScheduler
 from mainspring.scheduler.keeper import Keeper
 from mainspring.scheduler.port import RECOVER_EVERY, Port
 from mainspring.scheduler.ticket import Ticket
+from mainspring.scheduler.virtual import VirtualScheduler
 from mainspring.triggers.instants import to_micros
 
 from tests.guards.faults import failing
@@ -38,7 +39,7 @@ def clock() -> ManualClock:
 def port(tmp_path: Path, clock: ManualClock) -> Iterator[Port]:
     """A store with a due job, and nobody who looks at it."""
     store = SQLAlchemyJobStore(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
-    scheduler = BackgroundScheduler(clock=clock, jobstores={"default": store}, lease=LEASE)
+    scheduler = VirtualScheduler(clock=clock, jobstores={"default": store}, lease=LEASE)
     scheduler.start(paused=True)
     scheduler.add_job(work, misfire_grace_time=None)
     engine: Any = scheduler._engine
