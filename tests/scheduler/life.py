@@ -250,7 +250,12 @@ class Life:
         )
         recent = RecentRuns(ManualClock(START))
         return SimpleNamespace(
-            engine=engine, recent=recent, shared=True, granted_until=0.0, finished=lambda ticket: None
+            engine=engine,
+            recent=recent,
+            shared=True,
+            granted_until=0.0,
+            failed=lambda ticket: None,
+            finished=lambda ticket, now: None,
         )
 
     def _check(self) -> None:
