@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, Final, Literal
 
 from .record import ParkedReason, Plan, Record, Run, Transition, Written, is_over
-from .transitions import capped, end_if_parked_for_loss, seal, unblocked, with_runs
+from .transitions import capped, end_if_parked_for_loss, next_attempt, seal, unblocked, with_runs
 
 KEEP: Final[Any] = object()
 """For a payload that an edit does not change."""
@@ -73,18 +73,7 @@ def rerun_lost(record: Record, run: int, *, new_run: int, now: int, stamp: str) 
     lost = _lost(record, run)
     if lost is None or lost.incarnation is not None:
         return None
-    again = replace(
-        lost,
-        run=new_run,
-        root=lost.run_id,
-        kind="rerun",
-        state="waiting",
-        due=now,
-        owner=None,
-        claimed_at=None,
-        attempt=lost.attempt + 1,
-        more=False,
-    )
+    again = next_attempt(lost, run=new_run, kind="rerun", due=now, more=False)
     runs = tuple(again if entry is lost else entry for entry in record.runs)
     return seal(end_if_parked_for_loss(with_runs(record, unblocked(runs, record.state))), stamp)
 

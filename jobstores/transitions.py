@@ -229,7 +229,7 @@ def give_back(record: Record, key: RunKey, stamp: str) -> Transition:
                 # Its job is another one by now (`add`): nobody may run the old one's run any more.
                 run = replace(run, state="lost", lease_until=None)
             else:
-                run = replace(run, state="waiting", owner=None, lease_until=None, claimed_at=None)
+                run = waits_again(run)
         runs.append(run)
     return seal(capped(with_runs(record, unblocked(runs, record.state))), stamp)
 
@@ -269,9 +269,9 @@ def recover(
             # It had failed before. Under "skip" its owner must be known to be gone: a thread that goes on, in a process which is only cut
             # off, must not have the next attempt beside it.
             due = max(now, run.retry_at)
-            run = _again(run, kind="retry", due=due, retried=run.retried + 1, root=run.run_id, retry_at=None)
+            run = next_attempt(run, kind="retry", due=due, retried=run.retried + 1)
         elif run.recovery == "rerun" and own and run.recovered < run.max_recoveries:
-            run = _again(run, kind="rerun", due=_again_at(run, now), recovered=run.recovered + 1)
+            run = next_attempt(run, kind="rerun", due=_again_at(run, now), recovered=run.recovered + 1)
         else:
             if run.recovery == "rerun" and own:
                 given_up = run
@@ -307,19 +307,6 @@ def _why_given_up(run: Run) -> str:
     return f"a run was recovered {_times(run.recovered)}, and its owner died again"
 
 
-def _again(run: Run, **changes: Any) -> Run:
-    """The next attempt of a run whose owner is gone."""
-    return replace(
-        run,
-        state="waiting",
-        owner=None,
-        lease_until=None,
-        claimed_at=None,
-        attempt=run.attempt + 1,
-        **changes,
-    )
-
-
 def _times(number: int) -> str:
     return "once" if number == 1 else f"{number} times"
 
@@ -331,6 +318,18 @@ def _again_at(run: Run, now: int) -> int:
     each time, or they would be given up together.
     """
     return now + run.run % (RERUN_SPREAD * run.recovered) if run.recovered else now
+
+
+def waits_again(run: Run, /, **changes: Any) -> Run:
+    """A run that is nobody's any more, and waits for whoever claims it next: the same attempt."""
+    return replace(
+        run, state="waiting", owner=None, lease_until=None, claimed_at=None, retry_at=None, **changes
+    )
+
+
+def next_attempt(run: Run, /, **changes: Any) -> Run:
+    """The attempt that follows a run: the same run to people."""
+    return waits_again(run, attempt=run.attempt + 1, root=run.run_id, **changes)
 
 
 # -- parts ----------------------------------------------------------------------------------------------------------

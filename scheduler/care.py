@@ -29,8 +29,8 @@ class LostRun:
     owner: str
     """The scheduler that had claimed it: host/pid/start of the process/boot."""
     claimed_at: datetime | None
-    run_id: int | None = None
-    """What identifies it through all its attempts: in its events, in `get_runs()`, and in the log."""
+    run_id: int
+    """What identifies it through all its attempts: in its events, and in `get_runs()`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,7 +155,7 @@ class Port(StoreAccess):
 
         The loop writes them once more, and finds that there is no such run any more.
         """
-        ended = [ticket for ticket in list(self.tickets.values()) if ticket.done and ticket.job_id == job_id]
+        ended = [ticket for ticket in self.tickets_of(job_id) if ticket.done]
         return self.store.finish_runs([ticket.outcome() for ticket in ended]) if ended else None
 
     def _give_back(self, keys: list[RunKey]) -> None:
@@ -412,9 +412,11 @@ class Port(StoreAccess):
 
     def open_tickets(self, job_id: str) -> list[Ticket]:
         """The runs of a job that have not ended."""
-        return [
-            ticket for ticket in list(self.tickets.values()) if not ticket.done and ticket.job_id == job_id
-        ]
+        return [ticket for ticket in self.tickets_of(job_id) if not ticket.done]
+
+    def tickets_of(self, job_id: str) -> list[Ticket]:
+        """The runs of a job whose end is not written."""
+        return [ticket for ticket in list(self.tickets.values()) if ticket.job_id == job_id]
 
 
 def _take(queue: deque[T]) -> list[T]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from ..executors.errors import JobTimeoutError, error_classes, is_final
 from ..jobstores.errors import as_reason
 from ..jobstores.record import Claim, Outcome, ParkedReason, Run, RunKey
+from ..jobstores.transitions import next_attempt, waits_again
 from ..triggers.instants import from_micros
 
 if TYPE_CHECKING:
@@ -198,9 +199,10 @@ class Ticket:
 
     def postponed(self) -> None:
         """There is no room here for a run that has waited, though there seemed to be: it waits again, for whoever has room a little later."""
-        self._failure = _Failure(postponed_to=self.port.engine.clock.micros() + POSTPONED_BY)
+        now = self.port.engine.clock.micros()
+        self._failure = _Failure(postponed_to=now + POSTPONED_BY)
         self.done = True
-        self.port.finished(self, self.port.engine.clock.micros())
+        self.port.finished(self, now)
 
     def outcome(self) -> Outcome:
         """What is to be written of the run, once it has ended.
@@ -220,32 +222,20 @@ class Ticket:
 
     def _next_attempt(self, failure: _Failure) -> Run:
         run = self.open_run
-        return Run(
-            self.port.engine.random.getrandbits(63),
-            "retry",
-            tuple(run.fire_times[place] for place in sorted(failure.places)),
-            failure.retry_at,
-            "waiting",
-            run.attempt + 1,
-            run.recovered,
-            recovery=run.recovery,
-            max_recoveries=run.max_recoveries,
+        return next_attempt(
+            run,
+            run=self.port.engine.random.getrandbits(63),
+            kind="retry",
+            fire_times=tuple(run.fire_times[place] for place in sorted(failure.places)),
+            due=failure.retry_at,
             retried=run.retried + 1,
-            root=run.run_id,
+            more=False,
+            keeps=False,
         )
 
     def _same_attempt(self, due: int) -> Run:
-        return replace(
-            self.open_run,
-            run=self.port.engine.random.getrandbits(63),
-            due=due,
-            state="waiting",
-            owner=None,
-            lease_until=None,
-            claimed_at=None,
-            keeps=False,
-            root=self.run_id,
-        )
+        number = self.port.engine.random.getrandbits(63)
+        return waits_again(self.open_run, run=number, due=due, keeps=False, root=self.run_id)
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from .runreasons import RunReasons
 from .timewords import clock_time, length
 
 if TYPE_CHECKING:
-    from ..ticket import Ticket
+    pass
 
 _FREES: Final = {
     ParkedReason.TRIGGER: "resume_job() goes on with its first fire time after the one that failed; reschedule_job() gives it another trigger",
@@ -81,17 +81,16 @@ class Inquiry(RunReasons):
                 f'the clock of this machine is {length(abs(port.watch.offset))} {side} that of the server of job store "{port.alias}", more than max_clock_offset '
                 f"({port.watch.limit:g} s): this scheduler claims nothing from it until they agree again",
             )
-        if port.outage is not None and any(ticket.done for ticket in self._tickets_of_the_job()):
+        record = self._record
+        if (
+            port.outage is not None
+            and record is not None
+            and any(ticket.done for ticket in port.tickets_of(record.id))
+        ):
             yield Reason(
                 "unwritten",
                 "a run of it has ended here, and that cannot be written yet: to others it seems to go on",
             )
-
-    def _tickets_of_the_job(self) -> list[Ticket]:
-        record = self._record
-        return (
-            [] if record is None else [t for t in list(self._port.tickets.values()) if t.job_id == record.id]
-        )
 
     # -- the job -----------------------------------------------------------------------------------------------------
 

@@ -21,18 +21,21 @@ import hung_jobs
 
 scheduler = BackgroundScheduler(jobstores={"default": SQLAlchemyJobStore(sys.argv[1])})
 scheduler.start()
+port = scheduler._engine.port("default")
+note = port._note_failure
+
+def noted(ticket):
+    note(ticket)
+    print("written", flush=True)
+
+port._note_failure = noted
 scheduler.add_job(hung_jobs.work, id="x", timeout=0.2, max_retries=3, retry_delay=0, recovery=sys.argv[2], misfire_grace_time=None)
-while not any(run.retry_at for record in scheduler._engine.port("default").store.read_all() for run in record.runs):
-    hung_jobs.over.wait(0.05)
-print("written", flush=True)
 threading.Event().wait()
 """
 
 JOBS = """
 import threading
 from mainspring.executors import current_run
-
-over = threading.Event()
 
 def work():
     if current_run().attempt == 1:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
@@ -354,3 +355,12 @@ def exit_or_not(fate: int) -> int:
     if fate < 10:
         raise ValueError(fate)
     return fate
+
+
+def pid_in(path: Path) -> int:
+    """The pid that a job has written into `path`, as its first word; waits until it has."""
+    for _ in range(int(TIMEOUT * 100)):
+        if path.exists() and (text := path.read_text()).endswith("\n"):
+            return int(text.split()[0])
+        threading.Event().wait(0.01)
+    raise AssertionError(f"no {path.name} after {TIMEOUT} s")

@@ -3,8 +3,7 @@
 import multiprocessing
 import os
 import signal
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,39 +14,9 @@ from mainspring.executors import JobTimeoutError, WorkerDiedError, processes
 from mainspring.executors.pool import ProcessPoolExecutor
 
 from tests.executors import fakes, overtime
-from tests.executors.fakes import FakeJob, FakeScheduler, FakeTicket, now
-
-
-@pytest.fixture
-def scheduler() -> FakeScheduler:
-    return FakeScheduler()
-
-
-@pytest.fixture
-def start(scheduler: FakeScheduler) -> Iterator[Callable[..., ProcessPoolExecutor]]:
-    executors: list[ProcessPoolExecutor] = []
-
-    def start(max_workers: int = 1, **options: Any) -> ProcessPoolExecutor:
-        executor = ProcessPoolExecutor(max_workers, options)
-        executor.start(scheduler, "test")
-        executors.append(executor)
-        return executor
-
-    yield start
-    for executor in executors:
-        executor.shutdown()
-
+from tests.executors.fakes import FakeJob, FakeScheduler, FakeTicket, now, pid_in
 
 Start = Callable[..., ProcessPoolExecutor]
-
-
-def wait_for_pid(path: Path) -> int:
-    """The pid that a job has written into `path`."""
-    for _ in range(int(fakes.TIMEOUT * 100)):
-        if path.exists() and (text := path.read_text()).endswith("\n"):
-            return int(text.split()[-1])
-        threading.Event().wait(0.01)
-    raise AssertionError(f"no {path.name} after {fakes.TIMEOUT} s")
 
 
 def gone(pid: int) -> bool:
@@ -67,10 +36,10 @@ def test_the_process_is_killed_and_replaced_and_no_other_run_notices(
         now(),
         neighbour,
     )
-    wait_for_pid(tmp_path / "neighbour")
+    pid_in(tmp_path / "neighbour")
     ticket = FakeTicket()
     executor.submit_job(FakeJob(fakes.sleep_for_ever, (str(tmp_path / "pid"),), timeout=0.2), now(), ticket)
-    pid = wait_for_pid(tmp_path / "pid")
+    pid = pid_in(tmp_path / "pid")
     outcome = scheduler.outcome()
     assert outcome.code == EVENT_JOB_TIMEOUT
     assert isinstance(outcome.exception, JobTimeoutError)
@@ -96,7 +65,7 @@ def test_whatever_it_does(start: Start, scheduler: FakeScheduler, fate: int) -> 
 def test_a_process_that_was_stopped(start: Start, scheduler: FakeScheduler, tmp_path: Path) -> None:
     executor = start()
     executor.submit_job(FakeJob(fakes.sleep_for_ever, (str(tmp_path / "pid"),), timeout=0.5), now())
-    pid = wait_for_pid(tmp_path / "pid")
+    pid = pid_in(tmp_path / "pid")
     os.kill(pid, signal.SIGSTOP)
     assert scheduler.outcome().code == EVENT_JOB_TIMEOUT
     assert gone(pid)
@@ -148,7 +117,7 @@ def test_a_cancelled_submission_stays_cancelled_in_the_next_process(
     job = FakeJob(fakes.hang_at_or_until_cancelled, (str(tmp_path / "pid"), first), timeout=0.3)
     ticket = FakeTicket()
     executor.submit_job(job, run_times, ticket)
-    wait_for_pid(tmp_path / "pid")
+    pid_in(tmp_path / "pid")
     executor.cancel(ticket, "lost")
     assert scheduler.outcome().code == EVENT_JOB_TIMEOUT
     outcome = scheduler.outcome()
@@ -163,7 +132,7 @@ def test_a_forked_process_does_not_hold_up_the_event(
     job = FakeJob(fakes.fork_a_sleeper_and_hang, (str(tmp_path / "sleeper"),), timeout=0.5)
     start().submit_job(job, now())
     assert scheduler.outcome().code == EVENT_JOB_TIMEOUT
-    os.kill(wait_for_pid(tmp_path / "sleeper"), signal.SIGKILL)
+    os.kill(pid_in(tmp_path / "sleeper"), signal.SIGKILL)
 
 
 @pytest.mark.parametrize("start_method", ["spawn", "forkserver"])

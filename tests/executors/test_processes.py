@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from multiprocessing.spawn import get_executable
 from pathlib import Path
 from typing import Any
@@ -20,39 +20,9 @@ from mainspring.executors import UnpicklableError, WorkerDiedError, WorkerStartE
 from mainspring.executors.pool import ProcessPoolExecutor
 
 from tests.executors import fakes
-from tests.executors.fakes import FakeJob, FakeScheduler, FakeTicket, noon_clock, now
-
-
-@pytest.fixture
-def scheduler() -> FakeScheduler:
-    return FakeScheduler()
-
-
-@pytest.fixture
-def start(scheduler: FakeScheduler) -> Iterator[Callable[..., ProcessPoolExecutor]]:
-    executors: list[ProcessPoolExecutor] = []
-
-    def start(max_workers: int = 1, **options: Any) -> ProcessPoolExecutor:
-        executor = ProcessPoolExecutor(max_workers, options)
-        executor.start(scheduler, "test")
-        executors.append(executor)
-        return executor
-
-    yield start
-    for executor in executors:
-        executor.shutdown()
-
+from tests.executors.fakes import FakeJob, FakeScheduler, FakeTicket, noon_clock, now, pid_in
 
 Start = Callable[..., ProcessPoolExecutor]
-
-
-def wait_for_file(path: Path) -> int:
-    """The pid that a job has written into `path`."""
-    for _ in range(int(fakes.TIMEOUT * 100)):
-        if path.exists() and (text := path.read_text()).endswith("\n"):
-            return int(text.split()[0])
-        threading.Event().wait(0.01)
-    raise AssertionError(f"no {path.name} after {fakes.TIMEOUT} s")
 
 
 def named_pipe(folder: Path) -> Path:
@@ -97,7 +67,7 @@ def test_a_process_that_dies_ends_its_run_alone_and_is_replaced(
     executor = start(2)
     until = named_pipe(tmp_path)
     neighbour = submit(executor, fakes.touch_and_wait, str(tmp_path / "runs"), str(until))
-    wait_for_file(tmp_path / "runs")
+    pid_in(tmp_path / "runs")
     ticket = submit(executor, func, *args)
     outcome = scheduler.outcome()
     assert outcome.code == EVENT_JOB_ERROR
@@ -143,7 +113,7 @@ def test_a_forked_process_that_holds_the_pipe_does_not_hide_a_death(
     outcome = scheduler.outcome()
     assert isinstance(outcome.exception, WorkerDiedError)
     assert outcome.exception.exitcode == 4
-    os.kill(wait_for_file(tmp_path / "sleeper"), signal.SIGKILL)
+    os.kill(pid_in(tmp_path / "sleeper"), signal.SIGKILL)
 
 
 def test_a_job_that_closes_the_pipe_ends_its_run(start: Start, scheduler: FakeScheduler) -> None:
@@ -379,7 +349,7 @@ def test_shutdown_without_wait_lets_the_run_finish(
     executor = start(1)
     until = named_pipe(tmp_path)
     ticket = submit(executor, fakes.touch_and_wait, str(tmp_path / "runs"), str(until))
-    pid = wait_for_file(tmp_path / "runs")
+    pid = pid_in(tmp_path / "runs")
     executor.shutdown(wait=False)
     assert ticket.errors == []
     until.open("w").close()
@@ -477,7 +447,7 @@ executor.shutdown(wait=False)
 print("leaving")"""
     done = run(program(tmp_path, body))
     assert (done.returncode, done.stdout, done.stderr) == (0, "leaving\n", "")
-    wait_until_gone(wait_for_file(path))
+    wait_until_gone(pid_in(path))
 
 
 def test_processes_die_with_a_parent_that_is_killed(tmp_path: Path) -> None:
@@ -485,7 +455,7 @@ def test_processes_die_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     body = f"""executor.submit_job(fakes.FakeJob(fakes.sleep_for_ever, ({str(path)!r},)), fakes.now())
 threading.Event().wait()"""
     parent = subprocess.Popen([sys.executable, str(program(tmp_path, body))], env=environment())
-    pid = wait_for_file(path)
+    pid = pid_in(path)
     parent.kill()
     parent.wait(fakes.TIMEOUT)
     wait_until_gone(pid)
@@ -509,6 +479,6 @@ except KeyboardInterrupt:
         text=True,
         start_new_session=True,
     )
-    wait_for_file(path)
+    pid_in(path)
     os.killpg(parent.pid, signal.SIGINT)
     assert parent.communicate(timeout=fakes.TIMEOUT) == ("done\n", "")

@@ -130,7 +130,7 @@ CALLS: dict[str, Callable[[VirtualScheduler], object]] = {
     "remove_all_jobs there": lambda scheduler: scheduler.remove_all_jobs("distant"),
     "get_runs": lambda scheduler: scheduler.get_runs(),
     "get_lost_runs": lambda scheduler: scheduler.get_lost_runs(),
-    "rerun_lost": lambda scheduler: scheduler.rerun_lost(LostRun("x", "distant", 1, (), 1, "", None)),
+    "rerun_lost": lambda scheduler: scheduler.rerun_lost(LostRun("x", "distant", 1, (), 1, "", None, 1)),
     "get_parked_jobs": lambda scheduler: scheduler.get_parked_jobs(),
     "get_quarantined_jobs": lambda scheduler: scheduler.get_quarantined_jobs(),
     "retry_quarantined": lambda scheduler: scheduler.retry_quarantined(QuarantinedJob("x", "distant", "")),

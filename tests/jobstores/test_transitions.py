@@ -394,7 +394,7 @@ def test_who_recovers_what(row: tuple[Run, int, tuple[str, ...], bool]) -> None:
 def test_a_run_to_be_run_again_waits_with_the_next_attempt(recovered: int, due: int) -> None:
     options: dict[str, Any] = {"recovery": "rerun", "max_recoveries": 2, "more": True}
     run = claimed(owner=OTHER, recovered=recovered, attempt=4, **options)
-    again = waiting(7, due=due, recovered=recovered + 1, attempt=5, **options)
+    again = waiting(7, due=due, recovered=recovered + 1, attempt=5, root=7, **options)
     for before in (new_record(run), ended(run)):
         after, found = recover(before)
         assert written(before, after, "runs").runs == (again,)

@@ -300,3 +300,20 @@ def test_a_shutdown_loses_nothing(cluster: Cluster) -> None:
     cluster.advance(scheduler, A_WHILE)
     assert scheduler.get_lost_runs() == []
     assert not heard.of(EVENT_JOB_ERROR)
+
+
+@pytest.mark.parametrize("code", [EVENT_JOB_LOST, EVENT_JOB_FOUND])
+def test_a_lost_run_has_the_number_by_which_it_is_known_everywhere(cluster: Cluster, code: int) -> None:
+    crashed, executor = cluster.crash(**ONCE)
+    (run,) = crashed.get_runs()
+    scheduler, heard = cluster.boot()
+    cluster.advance(scheduler, A_WHILE)
+    (lost,) = scheduler.get_lost_runs()
+    assert lost.run_id == run.run_id
+    assert [one.run_id for one in scheduler.get_runs()] == [run.run_id]
+    if code == EVENT_JOB_FOUND:
+        heard = Heard(crashed)
+        executor.release()
+        crashed.advance(timedelta(seconds=1))
+    (event,) = heard.of(code)
+    assert (event.run_id, event.attempt) == (run.run_id, 1)
