@@ -27,7 +27,9 @@ def due_again(bits: int, recovered: int) -> int:
     after, (found,) = recover(record, now=NOW, boot_owner="me", is_gone=lambda owner: True, stamp="t")
     assert found.run.state == "waiting"
     waiting = replace(run, kind="rerun", state="waiting", due=found.run.due, owner=None, lease_until=None)
-    assert after == seal(replace(record, runs=(replace(waiting, attempt=2, recovered=recovered + 1),)), "t")
+    assert after == seal(
+        replace(record, runs=(replace(waiting, attempt=2, recovered=recovered + 1, root=bits),)), "t"
+    )
     return found.run.due - NOW
 
 
