@@ -34,6 +34,12 @@ def redis_server() -> Server:
     return shared_server(servers.Redis)
 
 
+@pytest.fixture(scope="session")
+def zookeeper() -> Server:
+    """The session's ZooKeeper. Tests share it, each with a path of its own, and none stops it."""
+    return shared_server(servers.ZooKeeper)
+
+
 @pytest.fixture
 def own_postgresql() -> Iterator[Server]:
     """A PostgreSQL to stop, kill and freeze."""
@@ -50,6 +56,12 @@ def own_mariadb() -> Iterator[Server]:
 def own_redis() -> Iterator[Server]:
     """A Redis to stop, kill and freeze."""
     yield from own_server(servers.Redis)
+
+
+@pytest.fixture
+def own_zookeeper() -> Iterator[Server]:
+    """A ZooKeeper to stop, kill and freeze."""
+    yield from own_server(servers.ZooKeeper)
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,13 @@
-"""Real servers for tests: PostgreSQL, MariaDB and Redis, as Debian packs them, started by the test session and gone with it.
+"""Real servers for tests: PostgreSQL, MariaDB, Redis and ZooKeeper, as Debian packs them, started by the test session and gone with it.
 
-`postgresql()`, `mariadb()` and `redis()` are the session's, running. A server of one's own, to stop, kill or freeze, is an instance of a class
+`postgresql()`, `mariadb()`, `redis()` and `zookeeper()` are the session's, running. A server of one's own, to stop, kill or freeze, is an instance of a class
 of `kinds`. As pytest's fixtures: `tests/conftest.py`.
 """
 
 from dataclasses import dataclass
 from functools import cache
 
-from tests.servers.kinds import KINDS, MariaDB, PostgreSQL, Redis
+from tests.servers.kinds import KINDS, MariaDB, PostgreSQL, Redis, ZooKeeper
 from tests.servers.server import DATABASE, PASSWORD, USER, MissingProgramError, Server
 
 __all__ = [
@@ -21,10 +21,12 @@ __all__ = [
     "PostgreSQL",
     "Redis",
     "Server",
+    "ZooKeeper",
     "mariadb",
     "postgresql",
     "redis",
     "shared",
+    "zookeeper",
 ]
 
 
@@ -57,3 +59,8 @@ def mariadb() -> Server:
 def redis() -> Server:
     """The session's Redis."""
     return shared(Redis)
+
+
+def zookeeper() -> Server:
+    """The session's ZooKeeper."""
+    return shared(ZooKeeper)

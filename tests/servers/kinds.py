@@ -1,4 +1,4 @@
-"""PostgreSQL, MariaDB and Redis as the tests run them: nothing read from the machine's configuration, and what is committed is on disk."""
+"""PostgreSQL, MariaDB, Redis and ZooKeeper as the tests run them: nothing read from the machine's configuration, and what is committed is on disk."""
 
 import os
 import pwd
@@ -195,7 +195,73 @@ class Redis(Server):
             return str(client.config_get("dir")["dir"])
 
 
-KINDS: Sequence[type[Server]] = (PostgreSQL, MariaDB, Redis)
+class ZooKeeper(Server):
+    """One server, and no ensemble. Each write is on disk before it is answered (`forceSync`)."""
+
+    name = "zookeeper"
+
+    @property
+    def url(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @classmethod
+    def _programs(cls) -> dict[str, Path]:
+        jars = {name: Path(f"/usr/share/java/{name}.jar") for name in ("zookeeper", "slf4j-simple")}
+        for jar in jars.values():
+            if not jar.exists():
+                raise MissingProgramError(f"{jar} is missing (Debian: apt-get install libzookeeper-java)")
+        return {"java": find_program("java", [], "default-jre-headless"), **jars}
+
+    def _make_data(self) -> None:
+        self._folder.mkdir()
+
+    def _command(self) -> list[str]:
+        settings = {
+            # Half the shortest session that a client may ask for, in ms: some tests wait until theirs has ended.
+            "tickTime": "200",
+            "maxSessionTimeout": "60000",
+            "dataDir": str(self._folder),
+            "clientPort": str(self.port),
+            "clientPortAddress": "127.0.0.1",
+            "maxClientCnxns": "0",  # all tests come from one address
+            "admin.enableServer": "false",
+            "4lw.commands.whitelist": "conf",
+        }
+        file = self._folder / "zoo.cfg"
+        file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+        programs = self._programs()
+        options = {
+            "zookeeper.forceSync": "yes",
+            "zookeeper.preAllocSize": "1024",  # KB of a log that are made at once; 64 MB otherwise
+            "org.slf4j.simpleLogger.defaultLogLevel": "warn",
+        }
+        return [
+            str(programs["java"]),
+            # it starts sooner, and takes no more of the machine than it needs
+            *("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xms16m", "-Xmx768m"),
+            "-XX:-UsePerfData",  # a file in /tmp, which would stay behind it
+            *(f"-D{name}={value}" for name, value in options.items()),
+            "-classpath",
+            f"{programs['zookeeper']}:{programs['slf4j-simple']}",
+            "org.apache.zookeeper.server.ZooKeeperServerMain",
+            str(file),
+        ]
+
+    def _data_folder(self) -> str:
+        from kazoo.client import KazooClient
+
+        client = KazooClient(self.url, timeout=2.0)
+        try:
+            client.start(timeout=2.0)
+            answer = client.command(b"conf")
+        finally:
+            client.stop()
+            client.close()
+        settings = dict(line.split("=", 1) for line in answer.splitlines() if "=" in line)
+        return str(Path(settings["dataDir"]).parent)  # in a folder of its own there, named after their format
+
+
+KINDS: Sequence[type[Server]] = (PostgreSQL, MariaDB, Redis, ZooKeeper)
 
 
 def _version(folder: Path) -> tuple[int, ...]:

@@ -8,12 +8,15 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
 import sqlalchemy
+from kazoo.client import KazooClient
+from kazoo.handlers.threading import KazooTimeoutError
 
 from tests import servers
 from tests.servers import KINDS, MissingProgramError, PostgreSQL, Redis, Server, server
@@ -33,8 +36,9 @@ class Client:
     """Whoever writes and reads one value on a server of any kind, and waits a second for an answer."""
 
     def __init__(self, server: Server) -> None:
+        self._zookeeper = server.url if server.name == "zookeeper" else None
         self._redis = redis.Redis.from_url(server.url, socket_timeout=1) if server.name == "redis" else None
-        if self._redis is None:
+        if self._redis is None and self._zookeeper is None:
             # PostgreSQL's driver has no time limit of its own for an answer.
             limit = {"postgresql": {}, "mariadb": {"read_timeout": 1}}[server.name]
             self._engine = sqlalchemy.create_engine(
@@ -45,6 +49,10 @@ class Client:
         if self._redis is not None:
             self._redis.rpush("kept", value)
             return
+        if self._zookeeper is not None:
+            with connected(self._zookeeper) as client:
+                client.create(f"/kept-{value}", b"")
+            return
         with self._engine.begin() as connection:
             connection.exec_driver_sql("CREATE TABLE IF NOT EXISTS kept (value INTEGER)")
             connection.exec_driver_sql(f"INSERT INTO kept VALUES ({value})")
@@ -52,8 +60,22 @@ class Client:
     def read(self) -> list[int]:
         if self._redis is not None:
             return [int(value) for value in self._redis.lrange("kept", 0, -1)]
+        if self._zookeeper is not None:
+            with connected(self._zookeeper) as client:
+                return sorted(int(name[5:]) for name in client.get_children("/") if name.startswith("kept-"))
         with self._engine.begin() as connection:
             return [row[0] for row in connection.exec_driver_sql("SELECT value FROM kept ORDER BY value")]
+
+
+@contextmanager
+def connected(hosts: str) -> Iterator[Any]:
+    client = KazooClient(hosts, timeout=1.0)
+    try:
+        client.start(timeout=1.0)
+        yield client
+    finally:
+        client.stop()
+        client.close()
 
 
 def test_it_keeps_its_port_and_data_through_stops_and_kills(own: Server) -> None:
@@ -62,7 +84,7 @@ def test_it_keeps_its_port_and_data_through_stops_and_kills(own: Server) -> None
     own.stop()
     assert not own.running
     assert server.is_free(port)
-    with pytest.raises((OSError, redis.ConnectionError, sqlalchemy.exc.OperationalError)):
+    with pytest.raises((OSError, redis.ConnectionError, sqlalchemy.exc.OperationalError, KazooTimeoutError)):
         client.read()
     own.start()
     assert own.running
@@ -79,10 +101,13 @@ def test_a_frozen_one_accepts_and_does_not_answer_until_it_is_thawed(own: Server
     own.freeze()
     assert own.running
     with socket.create_connection(("127.0.0.1", own.port), timeout=TIMEOUT) as connection:
-        # What makes PostgreSQL and Redis answer at once; MariaDB speaks first.
-        connection.sendall(
-            {"postgresql": b"\0\0\0\x08\x04\xd2\x16\x2f", "redis": b"PING\r\n"}.get(own.name, b"")
-        )
+        # What makes them answer at once; MariaDB speaks first.
+        question = {
+            "postgresql": b"\0\0\0\x08\x04\xd2\x16\x2f",
+            "redis": b"PING\r\n",
+            "zookeeper": b"conf",
+        }
+        connection.sendall(question.get(own.name, b""))
         connection.settimeout(0.2)
         with pytest.raises(TimeoutError):
             connection.recv(1)
@@ -133,7 +158,7 @@ def test_one_that_does_not_start_shows_its_log(monkeypatch: pytest.MonkeyPatch) 
         Redis().start()
 
 
-@pytest.mark.parametrize("name", ["postgresql", "mariadb", "redis_server"])
+@pytest.mark.parametrize("name", ["postgresql", "mariadb", "redis_server", "zookeeper"])
 def test_the_sessions_servers_are_the_same_for_all(name: str, request: pytest.FixtureRequest) -> None:
     shared = request.getfixturevalue(name)
     assert shared.running
