@@ -35,6 +35,20 @@ def redis_server() -> Server:
 
 
 @pytest.fixture(scope="session")
+def mongodb_server() -> Server | ForeignServer:
+    """The session's MongoDB, or that which MAINSPRING_TEST_MONGODB names. Tests share it, each with a collection of its own, and none stops it."""
+    url = os.environ.get("MAINSPRING_TEST_MONGODB")
+    return ForeignServer("mongodb", url) if url else shared_server(servers.MongoDB)
+
+
+@pytest.fixture(scope="session")
+def mongodb_with_changes() -> Server | ForeignServer:
+    """One that has change streams; shared as the other is."""
+    url = os.environ.get("MAINSPRING_TEST_MONGODB")
+    return ForeignServer("mongodb", url) if url else shared_server(servers.MongoDBWithChanges)
+
+
+@pytest.fixture(scope="session")
 def zookeeper() -> Server:
     """The session's ZooKeeper. Tests share it, each with a path of its own, and none stops it."""
     return shared_server(servers.ZooKeeper)
@@ -62,6 +76,12 @@ def own_redis() -> Iterator[Server]:
 def own_zookeeper() -> Iterator[Server]:
     """A ZooKeeper to stop, kill and freeze."""
     yield from own_server(servers.ZooKeeper)
+
+
+@pytest.fixture
+def own_mongodb() -> Iterator[Server]:
+    """A MongoDB to stop, kill and freeze."""
+    yield from own_server(servers.MongoDB)
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,14 @@
-"""Real servers for tests: PostgreSQL, MariaDB, Redis and ZooKeeper, as Debian packs them, started by the test session and gone with it.
+"""Real servers for tests: PostgreSQL, MariaDB, Redis and ZooKeeper, as Debian packs them, and MongoDB, started by the test session and gone with it.
 
-`postgresql()`, `mariadb()`, `redis()` and `zookeeper()` are the session's, running. A server of one's own, to stop, kill or freeze, is an instance of a class
-of `kinds`. As pytest's fixtures: `tests/conftest.py`.
+`postgresql()`, `mariadb()`, `redis()`, `mongodb()` and `zookeeper()` are the session's, running. A server of one's own, to stop, kill or
+freeze, is an instance of a class of `kinds` or `mongo`. As pytest's fixtures: `tests/conftest.py`.
 """
 
 from dataclasses import dataclass
 from functools import cache
 
 from tests.servers.kinds import KINDS, MariaDB, PostgreSQL, Redis, ZooKeeper
+from tests.servers.mongo import MongoDB, MongoDBWithChanges
 from tests.servers.server import DATABASE, PASSWORD, USER, MissingProgramError, Server
 
 __all__ = [
@@ -18,11 +19,14 @@ __all__ = [
     "ForeignServer",
     "MariaDB",
     "MissingProgramError",
+    "MongoDB",
+    "MongoDBWithChanges",
     "PostgreSQL",
     "Redis",
     "Server",
     "ZooKeeper",
     "mariadb",
+    "mongodb",
     "postgresql",
     "redis",
     "shared",
@@ -59,6 +63,11 @@ def mariadb() -> Server:
 def redis() -> Server:
     """The session's Redis."""
     return shared(Redis)
+
+
+def mongodb() -> Server:
+    """The session's MongoDB."""
+    return shared(MongoDB)
 
 
 def zookeeper() -> Server:

@@ -1,4 +1,4 @@
-"""PostgreSQL, MariaDB, Redis and ZooKeeper as the tests run them: nothing read from the machine's configuration, and what is committed is on disk."""
+"""PostgreSQL, MariaDB, Redis and ZooKeeper as the tests run them (MongoDB: `mongo.py`): nothing read from the machine's configuration, and what is committed is on disk."""
 
 import os
 import pwd
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from tests.servers.mongo import MongoDB
 from tests.servers.server import (
     DATABASE,
     PASSWORD,
@@ -261,7 +262,7 @@ class ZooKeeper(Server):
         return str(Path(settings["dataDir"]).parent)  # in a folder of its own there, named after their format
 
 
-KINDS: Sequence[type[Server]] = (PostgreSQL, MariaDB, Redis, ZooKeeper)
+KINDS: Sequence[type[Server]] = (PostgreSQL, MariaDB, Redis, MongoDB, ZooKeeper)
 
 
 def _version(folder: Path) -> tuple[int, ...]:
