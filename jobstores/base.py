@@ -38,7 +38,7 @@ from .record import (
     RunKey,
     Transition,
     Wanted,
-    is_over,
+    is_hidden,
 )
 
 __all__ = [
@@ -143,12 +143,12 @@ class BaseJobStore(ABC):
         return self._owned.read(job_id)
 
     def find_job(self, job_id: str) -> Job | None:
-        """The job of that id as callers get it; None if there is none, or if it is over and kept for the runs that go on.
+        """The job of that id as callers get it; None if there is none, if it is over and kept for the runs that go on, or not released yet.
 
         `lookup_job` and `get_all_jobs` of a store that was written for APScheduler's contract know nothing of that.
         """
         found = self.read(job_id)
-        return None if found is None or is_over(found[0]) else found[1]
+        return None if found is None or is_hidden(found[0]) else found[1]
 
     def find_jobs(self) -> list[Job]:
         """All jobs that are not over, by next run time; those without one last."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Final, Literal
 
-from .record import ParkedReason, Plan, Record, Run, Transition, Written, is_over
+from .record import ParkedReason, Plan, Record, Run, Transition, Written, is_hidden, is_over
 from .transitions import capped, end_if_parked_for_loss, next_attempt, seal, unblocked, with_runs
 
 KEEP: Final[Any] = object()
@@ -35,13 +35,13 @@ def add(existing: Record | None, new: Record, stamp: str) -> Record | Literal[Wr
             run if run.incarnation is not None else replace(run, incarnation=existing.incarnation)
             for run in existing.runs
         )
-        new = capped(replace(new, runs=runs, forgotten=existing.forgotten))
+        new = capped(replace(new, runs=runs + new.runs, forgotten=existing.forgotten))
     return seal(new, stamp)
 
 
 def remove(record: Record, incarnation: int | None) -> Transition:
     """Remove a job with its open runs; `incarnation` is that of the caller's handle, None when it names only the id."""
-    if is_over(record) or (incarnation is not None and incarnation != record.incarnation):
+    if is_hidden(record) or (incarnation is not None and incarnation != record.incarnation):
         return None
     return Written.DELETED
 
@@ -56,7 +56,7 @@ def run_now(record: Record, run: Run, stamp: str) -> Transition:
     left, and stays parked beside its run until somebody resumes it: to end it here would delete it behind its owner's back.
     """
     if (
-        is_over(record)
+        is_hidden(record)
         or sum(run.kind == "now" and run.state == "waiting" for run in record.runs) >= MAX_ASKED_FOR
     ):
         return None
@@ -99,7 +99,7 @@ def edit_definition(
 
     So a claim in between disturbs it as little as it disturbs the claim: the schedule's fields stay as they are found.
     """
-    if record.revision != seen.revision or record.incarnation != seen.incarnation or is_over(record):
+    if record.revision != seen.revision or record.incarnation != seen.incarnation or is_hidden(record):
         return None
     runs = unblocked(record.runs, record.state) if unblock else record.runs
     return seal(replace(record, payload=payload, executor=executor, revision=revision, runs=runs), stamp)
@@ -126,7 +126,7 @@ def edit_schedule(
         or record.stamp != seen.stamp
     ):
         return None
-    if is_over(record):
+    if is_hidden(record):
         return None
     runs = tuple(replace(run, more=False) if run.more else run for run in unblocked(record.runs, plan.state))
     return seal(
@@ -149,4 +149,6 @@ def edit_schedule(
 
 
 def _lost(record: Record, run: int) -> Run | None:
+    if record.state == "importing":
+        return None
     return next((entry for entry in record.runs if entry.run == run and entry.state == "lost"), None)

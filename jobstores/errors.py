@@ -31,6 +31,17 @@ class ConflictingIdError(KeyError):
         return str(self.args[0])
 
 
+class ArrivingIdError(ConflictingIdError):
+    """The id of a job that is added is that of one which arrives in an import, and is hidden until that is complete."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(job_id)
+        self.args = (
+            f"Job identifier ({job_id}) is that of a job which arrives in an import that has not ended; if that was killed, the next "
+            "import into this job store finishes or undoes it",
+        )
+
+
 class TransientJobError(ValueError):
     """The job's function has no reference by which another process could find it, so only a memory store can keep it."""
 

@@ -20,6 +20,7 @@ from .record import (
     Transition,
     Wanted,
     Written,
+    is_hidden,
     is_over,
     is_sooner,
     wake_time,
@@ -81,11 +82,11 @@ class MemoryJobStore(RecordJobStore):
                     job.id,
                     number,
                     job.executor,
-                    wake_time(plan.state, plan.next_run_time, ()),
+                    wake_time(plan.state, plan.next_run_time, plan.runs),
                     plan.next_run_time,
                     plan.fire_time,
                     plan.state,
-                    (),
+                    plan.runs,
                     number,
                     stamp,
                     None,
@@ -241,7 +242,7 @@ class MemoryJobStore(RecordJobStore):
     def _shown(self, records: Iterable[Record]) -> list[Job]:
         with self._lock:
             jobs = [job for record in records if (job := self._stored.get(record.id)) is not None]
-            jobs = [job for job in jobs if not is_over(_record(job))]
+            jobs = [job for job in jobs if not is_hidden(_record(job))]
         return sorted(jobs, key=lambda job: (job._next_run_time is None, job._next_run_time or 0, job.id))
 
     # -- under the lock --------------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ from .record import (
     Transition,
     Wanted,
     Written,
+    is_hidden,
     is_over,
     new_record,
 )
@@ -74,7 +75,7 @@ class OwnedRecords:
         return [record for record, _ in self._all()]
 
     def jobs(self) -> list[Job]:
-        return [job for record, job in self._all() if not is_over(record)]
+        return [job for record, job in self._all() if not is_hidden(record)]
 
     def _all(self) -> list[tuple[Record, Job]]:
         for _ in range(_TRIES):
@@ -147,7 +148,7 @@ class OwnedRecords:
     def remove(self, job_id: str, incarnation: int | None) -> None:
         with self._lock:
             record = self._records.get(job_id)
-            if record is not None and (is_over(record) or incarnation not in (None, record.incarnation)):
+            if record is not None and (is_hidden(record) or incarnation not in (None, record.incarnation)):
                 raise JobLookupError(job_id)
             self._store.remove_job(job_id)
             self._forget(job_id)

@@ -152,6 +152,8 @@ class Plan:
     fire_time: int | None
     state: State = "active"
     reason: str | None = None
+    runs: tuple[Run, ...] = ()
+    """The open runs with which a job arrives from another store; a new job has none."""
 
 
 @value
@@ -286,6 +288,14 @@ def is_over(record: Record) -> bool:
     return True
 
 
+def is_hidden(record: Record) -> bool:
+    """Whether there is no such job for people: it is over, or it has arrived from another store and is not released yet.
+
+    An id that is hidden because of that is taken all the same.
+    """
+    return record.state == "importing" or is_over(record)
+
+
 def is_sooner(time: int | None, than: int | None) -> bool:
     """Whether a time comes before another; None is never."""
     return time is not None and (than is None or time < than)
@@ -301,7 +311,7 @@ def new_record(job: Job, plan: Plan, number: int, payload: Any = None) -> Record
         plan.next_run_time,
         plan.fire_time,
         plan.state,
-        (),
+        plan.runs,
         number,
         "",
         payload,

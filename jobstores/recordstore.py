@@ -45,7 +45,7 @@ from .record import (
     Transition,
     Wanted,
     Written,
-    is_over,
+    is_hidden,
     new_record,
 )
 from .restored import RestoredJobs, is_immutable
@@ -133,7 +133,7 @@ class RecordJobStore(BaseJobStore):
         times = [
             record.next_run_time
             for record in self._read(None, payload=False)
-            if record.next_run_time is not None
+            if record.next_run_time is not None and record.state != "importing"
         ]
         return from_micros(min(times), self._zone) if times else None
 
@@ -152,7 +152,7 @@ class RecordJobStore(BaseJobStore):
         seen = job._record
         if seen is None:
             found = self.read(job.id)
-            if found is None or is_over(found[0]):
+            if found is None or is_hidden(found[0]):
                 raise JobLookupError(job.id)
             seen = found[0]
         payload, stamp, revision, old = self.pack(job), self.owner.stamp(), self._random_bits(), seen
@@ -177,7 +177,7 @@ class RecordJobStore(BaseJobStore):
             )
 
         before, after = self.write(job.id, change)
-        if is_over(before):
+        if is_hidden(before):
             raise JobLookupError(job.id)
         if not isinstance(after, Record):
             raise StaleJobError(job.id)
@@ -216,7 +216,7 @@ class RecordJobStore(BaseJobStore):
         job._jobstore_alias = self._alias
         job._next_run_time = record.next_run_time
         job._record = record
-        if is_immutable(job):
+        if is_immutable(job) and record.state != "importing":
             # What was packed a moment ago need not be unpacked for its first claim.
             self._restored.keep(record, job._clone())
 
@@ -421,7 +421,7 @@ class RecordJobStore(BaseJobStore):
         for record in sorted(
             records, key=lambda record: (record.next_run_time is None, record.next_run_time or 0, record.id)
         ):
-            if is_over(record):
+            if is_hidden(record):
                 continue
             try:
                 jobs.append(self._snapshot(record))

@@ -10,7 +10,7 @@ from typing import Any
 from ..jobstores import edits
 from ..jobstores.errors import JobLookupError, JobRestoreError
 from ..jobstores.job import Job
-from ..jobstores.record import FORMAT_VERSION, UNREADABLE, Record, Transition, Written, is_over
+from ..jobstores.record import FORMAT_VERSION, UNREADABLE, Record, Transition, Written, is_hidden
 from ..triggers.instants import from_micros
 from .jobs import JobMethods
 from .port import Port
@@ -76,7 +76,7 @@ class CareMethods(JobMethods):
             for port in self._ports_of(jobstore)
             for record in port.store.read_all()
             for run in record.runs
-            if run.state == "lost"
+            if run.state == "lost" and record.state != "importing"
         ]
         return sorted(lost, key=lambda run: run.scheduled_run_times)
 
@@ -127,7 +127,7 @@ class CareMethods(JobMethods):
             records = port.store.read_all()
             reasons = dict(port.store.quarantined(records))
             for record in records:
-                if not is_over(record) and (reason := not_understood(record) or reasons.get(record.id)):
+                if not is_hidden(record) and (reason := not_understood(record) or reasons.get(record.id)):
                     jobs.append(QuarantinedJob(record.id, port.alias, reason))
         return sorted(jobs, key=lambda job: (job.jobstore, job.job_id))
 
@@ -139,7 +139,7 @@ class CareMethods(JobMethods):
         engine = self._running_engine()
         port = self._port(engine, job.jobstore)
         record = port.store.peek(job.job_id)
-        if record is None or is_over(record):
+        if record is None or is_hidden(record):
             raise JobLookupError(job.job_id)
         reason = not_understood(record)
         if reason is not None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..events import Clock
 from ..jobstores import edits
-from ..jobstores.errors import ConflictingIdError, JobLookupError, JobRestoreError
+from ..jobstores.errors import ArrivingIdError, ConflictingIdError, JobLookupError, JobRestoreError
 from ..jobstores.job import Job
 from ..jobstores.record import ParkedReason, Plan, Record, Transition, is_over
 from ..triggers import BaseTrigger, DateTrigger
@@ -147,6 +147,8 @@ class InsertingMethods:
         for _ in range(EDIT_TRIES):
             try:
                 return self._insert_or_replace(engine, news, looks)
+            except ArrivingIdError:
+                raise
             except ConflictingIdError as conflict:
                 # Workers that start together find that a job is not there, and add it: all but the first replace it after all.
                 if conflict.job_id in fixed:
@@ -250,6 +252,8 @@ class InsertingMethods:
                 found = None if record is None else (record, new.job)
             if found is None or is_over(found[0]):
                 raise JobLookupError(new.job.id)
+            if found[0].state == "importing":
+                raise ArrivingIdError(new.job.id)
             change = self._replacement(engine, port, new, given, *found)
             _, after = store.write(new.job.id, change)
             if after is not None:

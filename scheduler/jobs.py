@@ -10,7 +10,7 @@ from ..events import EVENT_ALL_JOBS_REMOVED, EVENT_JOB_MODIFIED, EVENT_JOB_REMOV
 from ..jobstores import edits
 from ..jobstores.errors import JobLookupError, StaleJobError
 from ..jobstores.job import MODIFIABLE, Job
-from ..jobstores.record import Plan, Record, Transition, Written, is_over
+from ..jobstores.record import Plan, Record, Transition, Written, is_hidden, is_over
 from ..triggers import BaseTrigger
 from ..triggers.base import InstantTrigger
 from ..triggers.instants import from_micros
@@ -272,7 +272,7 @@ class JobMethods(AddingMethods):
         """
         for _ in range(EDIT_TRIES):
             found = port.store.read(job_id)
-            if found is None or is_over(found[0]) or incarnation not in (None, found[0].incarnation):
+            if found is None or is_hidden(found[0]) or incarnation not in (None, found[0].incarnation):
                 raise JobLookupError(job_id)
             edit = prepare(*found)
             if edit is None:
@@ -396,7 +396,7 @@ class JobMethods(AddingMethods):
             return engine, port
         for port in self._ports_of(None):
             record = port.store.peek(job_id)
-            if record is not None and not is_over(record):
+            if record is not None and not is_hidden(record):
                 return engine, port
         raise JobLookupError(job_id)
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from ..jobstores import edits
 from ..jobstores.errors import JobLookupError
-from ..jobstores.record import Record, Run, RunKind, RunState, Transition, is_over
+from ..jobstores.record import Record, Run, RunKind, RunState, Transition, is_hidden
 from .care import CareMethods
 from .errors import TooManyRunsError
 from .port import Port
@@ -67,7 +67,7 @@ class RunMethods(CareMethods):
                 for port in self._ports_of(jobstore)
                 for record in port.store.read_all()
                 for run in record.runs
-                if not has_ended(port, run)
+                if not has_ended(port, run) and (record.state != "importing" or run.incarnation is not None)
             ),
             key=lambda run: run.due,
         )
@@ -85,7 +85,7 @@ class RunMethods(CareMethods):
 
         before, after = port.store.write(job_id, ask)
         if not isinstance(after, Record):
-            if is_over(before) or incarnation not in (None, before.incarnation):
+            if is_hidden(before) or incarnation not in (None, before.incarnation):
                 raise JobLookupError(job_id)
             raise TooManyRunsError(job_id, edits.MAX_ASKED_FOR)
         self._logger.info("Job %s is asked to run now", job_id)

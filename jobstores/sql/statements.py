@@ -73,7 +73,11 @@ class Statements:
         self.due_jobs = self._text(
             self._select(payload=True).where(columns.next_run_time <= bound("now")), "now"
         )
-        self.next_run_time = self._text(sa.select(sa.func.min(columns.next_run_time)))
+        self.next_run_time = self._text(
+            sa.select(sa.func.min(columns.next_run_time)).where(
+                columns.state != sa.literal_column("'importing'")
+            )
+        )
         self.overdue_executors = self._overdue_executors()
         self.first_wake = cache(self._first_wake)
         self.next_wake = cache(self._next_wake)

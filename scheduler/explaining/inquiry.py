@@ -107,7 +107,11 @@ class Inquiry(RunReasons):
         elif record.state == "paused":
             yield self._paused(record)
         elif record.state == "importing":
-            yield Reason("importing", "it has arrived from another store, and is not released yet")
+            yield Reason(
+                "importing",
+                "it arrives in an import that has not ended, and is hidden until then; if that was killed, the next import_jobs() into this job "
+                "store finishes or undoes it",
+            )
         elif record.state == "ended":
             yield Reason(
                 "schedule_over", "its schedule is over: it goes when the runs that are open have ended"

@@ -9,6 +9,7 @@ asked of the store (`shared`), never concluded from its name. A store that was w
 from tests.jobstores.contract_claims import ClaimContract
 from tests.jobstores.contract_cluster import ClusterContract
 from tests.jobstores.contract_edits import EditContract
+from tests.jobstores.contract_importing import ArrivingRecordContract, ImportingContract
 from tests.jobstores.contract_leases import LeaseContract
 from tests.jobstores.contract_public import PublicContract
 from tests.jobstores.contract_records import RecordContract
@@ -17,11 +18,18 @@ from tests.jobstores.contract_runs import RunContract
 from tests.jobstores.contract_shared_runs import SharedRunContract
 
 
-class OwnedJobStoreContract(PublicContract, RecordContract, ClaimContract, RunContract, EditContract):
+class OwnedJobStoreContract(
+    PublicContract, RecordContract, ClaimContract, RunContract, EditContract, ImportingContract
+):
     """What any store answers, one that one process owns included."""
 
 
 class JobStoreContract(
-    OwnedJobStoreContract, RestoringContract, LeaseContract, ClusterContract, SharedRunContract
+    OwnedJobStoreContract,
+    RestoringContract,
+    LeaseContract,
+    ClusterContract,
+    SharedRunContract,
+    ArrivingRecordContract,
 ):
     """What a store of whole records answers."""

@@ -1,0 +1,23 @@
+"""Moving jobs into a store, all of them or none, whatever happens on the way; what `import_jobs` and the migration stand on.
+
+JobImportError (ValueError)                      something cannot be taken: all of it is named, and nothing was written
+├── ConflictingIdsError (ConflictingIdError)     only ids that are taken
+ImportInProgressError (JobStoreError)            another import into the same store has not ended
+ImportUndoneError (JobStoreError)                somebody else has removed what this import wrote
+"""
+
+from .errors import ConflictingIdsError, ImportInProgressError, ImportUndoneError, JobImportError
+from .importing import import_jobs_into
+from .values import Arrival, ImportReport, Progress, Refused
+
+__all__ = [
+    "Arrival",
+    "ConflictingIdsError",
+    "ImportInProgressError",
+    "ImportReport",
+    "ImportUndoneError",
+    "JobImportError",
+    "Progress",
+    "Refused",
+    "import_jobs_into",
+]
