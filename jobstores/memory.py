@@ -32,6 +32,12 @@ from .timetable import Timetable
 _SLACK: Final = 1_024
 """So many outdated entries are tolerated in a timetable beyond one for each job."""
 
+_STEP: Final = 100
+"""So many runs of an executor are claimed in one step at most; the next step follows at once. Writing costs nothing here that a larger step would
+save. A small one keeps others waiting for the lock for a millisecond at most, lets the first run start sooner, and is over before the garbage
+collector has looked through all that it has made, which is given up with it: that would take longer than the claims themselves.
+"""
+
 
 class MemoryJobStore(RecordJobStore):
     """The default job store. Takes any callable and any arguments, and is gone with the process. Thread-safe.
@@ -163,12 +169,13 @@ class MemoryJobStore(RecordJobStore):
             for alias, room in wanted.items():
                 timetable = self._timetables.get(alias)
                 if timetable is not None:
-                    passed = self._claim_from(timetable, alias, room, now, choose, stamp, won)
+                    passed = self._claim_from(timetable, alias, min(room, _STEP), now, choose, stamp, won)
                     later = self._first(timetable, alias)
                     if later is not None and later > now and (won.wake_at is None or later < won.wake_at):
                         won.wake_at = later
-                    for record in passed:
-                        self._enter(record)
+                    # To where they stood: a look that follows meets the same ones again, and can go on with what was found of them.
+                    for job_id, time in reversed(passed.items()):
+                        timetable.put_back(time, job_id)
         return won
 
     def _claim_from(
@@ -180,9 +187,9 @@ class MemoryJobStore(RecordJobStore):
         choose: Callable[[Record], Choice],
         stamp: str,
         won: Won,
-    ) -> list[Record]:
-        """Decide the due records of one executor, under the lock; answers those that stay due, and have left the timetable."""
-        passed: dict[str, Record] = {}
+    ) -> dict[str, int]:
+        """Decide the due records of one executor, under the lock; answers those that stay due, with their times: they have left the timetable."""
+        passed: dict[str, int] = {}
         owner = self.owner.name
         while (time := timetable.time()) is not None and time <= now:
             if room <= 0:
@@ -201,7 +208,7 @@ class MemoryJobStore(RecordJobStore):
             if not isinstance(choice, Decision) or (
                 not choice.starts and transitions.changes_nothing(before, choice)
             ):
-                passed[before.id] = before
+                passed[before.id] = time
                 continue
             after = transitions.claim(before, choice, owner=owner, now=now, lease_until=None, stamp=stamp)
             won.rows.append((before, choice, after))
@@ -210,7 +217,7 @@ class MemoryJobStore(RecordJobStore):
                 self._delete(job)
             else:
                 self._put(job, None, after)
-        return list(passed.values())
+        return passed
 
     def _expired(self, now: int) -> list[str]:
         return []

@@ -50,6 +50,18 @@ class Timetable:
             ids.append(job_id)
         return False
 
+    def put_back(self, time: int, job_id: str) -> None:
+        """Enter an id that was taken out, in front of the others of its time."""
+        ids = self._ids.get(time)
+        if ids is None:
+            self.push(time, job_id)
+            return
+        self.size += 1
+        if isinstance(ids, str):
+            self._ids[time] = deque((job_id, ids))
+        else:
+            ids.appendleft(job_id)
+
     def first(self) -> tuple[int, str] | None:
         """The earliest entry, which stays; None if there is none."""
         if not self._times:

@@ -107,6 +107,20 @@ def test_a_job_that_comes_back_to_a_time_is_due_once(store: MemoryJobStore) -> N
     assert claim(store, micros(5)).claims == []
 
 
+def test_a_step_claims_a_hundred_runs_and_says_that_more_is_due(store: MemoryJobStore) -> None:
+    insert(store, *(new_job(f"{n}", 0) for n in range(250)))
+    steps = [claim_once(store) for _ in range(3)]
+    assert [won.record.id for step in steps for won in step.claims] == [f"{n}" for n in range(250)]
+    assert [(len(step.claims), step.more) for step in steps] == [(100, True), (100, True), (50, False)]
+
+
+def test_what_a_claim_has_deferred_is_what_the_next_one_meets(store: MemoryJobStore) -> None:
+    """Else what was found out about it were forgotten, and many jobs with triggers of users would defer each other for ever."""
+    insert(store, *(new_job(f"{n}", 0, EveryMinute()) for n in range(250)))
+    steps = [claim(store) for _ in range(3)]
+    assert [won.record.id for step in steps for won in step.claims] == [f"{n}" for n in range(250)]
+
+
 def test_idle_jobs_are_not_looked_at(store: MemoryJobStore) -> None:
     insert(store, *(new_job(f"idle {n}", 10_000) for n in range(2_000)), new_job("due", 0, once(0)))
     looked: list[Any] = []
