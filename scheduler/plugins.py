@@ -43,13 +43,18 @@ _OWN = {
     },
     "jobstores": {
         "memory": "jobstores.memory:MemoryJobStore",
+        "mongodb": "jobstores.mongodb:MongoDBJobStore",
         "redis": "jobstores.redis:RedisJobStore",
         "sqlalchemy": "jobstores.sqlalchemy:SQLAlchemyJobStore",
     },
 }
 
 #: Our plug-ins that need a package beyond the core dependencies, with the extra that brings it.
-_EXTRAS = {("jobstores", "redis"): "redis", ("jobstores", "sqlalchemy"): "sqlalchemy"}
+_EXTRAS = {
+    ("jobstores", "mongodb"): "mongodb",
+    ("jobstores", "redis"): "redis",
+    ("jobstores", "sqlalchemy"): "sqlalchemy",
+}
 
 #: What is said wherever the line of a crontab was given for something else.
 CRONTAB_ADVICE = "a crontab line is made a trigger by CronTrigger.from_crontab(...)"
@@ -187,10 +192,19 @@ def check_trigger(value: object, expected: str) -> None:
         raise TypeError(f"Expected {expected}, got {type(value).__name__} instead: {value!r}")
 
 
+_STORES_AT: Final = {
+    "mongodb": "mongodb",
+    "mongodb+srv": "mongodb",
+    "redis": "redis",
+    "rediss": "redis",
+    "unix": "redis",
+}
+
+
 def store_at(url: str) -> str:
     """How a job store at a URL is written, in a configuration and as an object, for messages. Of the URL it repeats the scheme."""
     scheme = url.partition("://")[0][:40]
-    store = "redis" if scheme in ("redis", "rediss", "unix") else "sqlalchemy"
+    store = _STORES_AT.get(scheme, "sqlalchemy")
     cls = _OWN["jobstores"][store].partition(":")[2]
     return f"{{'type': '{store}', 'url': '{scheme}://...'}}, or an instance, {cls}(url='{scheme}://...')"
 

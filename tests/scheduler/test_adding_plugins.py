@@ -27,6 +27,10 @@ def test_arguments_beside_something_that_is_made_already_are_refused() -> None:
             "postgresql+psycopg://u:secret@h/d",
             r"'sqlalchemy', 'url': 'postgresql\+psycopg://.*SQLAlchemyJobStore\(url='",
         ),
+        (
+            "mongodb://u:secret@h",
+            r"'mongodb', 'url': 'mongodb://\.\.\.'\}, or an instance, MongoDBJobStore\(url='",
+        ),
         ("redis://:secret@h", r"'redis', 'url': 'redis://\.\.\.'\}, or an instance, RedisJobStore\(url='"),
     ],
 )
