@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Iterable, Mapping
 from datetime import tzinfo
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from ..executors.base import BaseExecutor
 from ..jobstores.base import BaseJobStore
