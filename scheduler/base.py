@@ -1,6 +1,6 @@
 """`BaseScheduler`: the public face of the engine. This file is its life: configuration, start, pause, shutdown, executors and stores.
 
-What is done with jobs is `JobMethods` (`jobs.py`), with runs `RunMethods` (`runs.py`), what explains them `ExplainMethods` (`explaining/`), with runs that were lost and jobs that were set aside `CareMethods`
+What is done with jobs is `JobMethods` (`jobs.py`), what moves them `MovingMethods` (`moving.py`), with runs `RunMethods` (`runs.py`), what explains them `ExplainMethods` (`explaining/`), with runs that were lost and jobs that were set aside `CareMethods`
 (`care.py`). A front end brings the driver: how the loop is run and woken.
 """
 
@@ -44,6 +44,7 @@ from .errors import ForkedSchedulerError, SchedulerAlreadyRunningError, Schedule
 from .explaining import ExplainMethods
 from .keeper import Keeper
 from .loop import Loop, run
+from .moving import MovingMethods
 from .planning import undefined
 from .plugins import load_plugin
 
@@ -57,7 +58,7 @@ STATE_PAUSED: Final = 2
 """The scheduler is started, and claims no jobs."""
 
 
-class BaseScheduler(PluginMethods, ExplainMethods):
+class BaseScheduler(PluginMethods, ExplainMethods, MovingMethods):
     """Base of all schedulers. All methods may be called from any thread, jobs and listeners included.
 
     `gconfig` is a mapping of options as a configuration file gives them, `options` are the same as keywords (which win): `logger`,

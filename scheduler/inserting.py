@@ -40,6 +40,8 @@ class NewJob:
     jobstore: str
     replace_existing: bool
     next_run_time: int | Undefined | None
+    plan: Plan | None = None
+    """Its schedule, where that is known already: it was exported, with its trigger bound. An edit makes it unknown."""
     edits: int = 0
     """How often it was changed while it was pending."""
 
@@ -82,6 +84,8 @@ class InsertingMethods:
         return port
 
     def _plan(self, engine: Engine, new: NewJob, bound: BaseTrigger) -> Plan:
+        if new.plan is not None:
+            return new.plan
         plan = added(bound, engine.clock.micros(), engine.random, new.next_run_time)
         if plan.fire_time is None:
             self._logger.warning(
@@ -93,6 +97,8 @@ class InsertingMethods:
 
     def _bound(self, engine: Engine, new: NewJob) -> BaseTrigger:
         """The job's trigger with everything settled that depends on the moment or the job."""
+        if new.plan is not None:
+            return new.job.trigger
         now = from_micros(engine.clock.micros(), self.timezone)
         time = new.next_run_time
         return new.job.trigger.bind(

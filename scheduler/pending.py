@@ -139,13 +139,18 @@ class PendingMethods(InsertingMethods):
                 if new is None:
                     return None
                 seen = new.edits
-                draft = NewJob(new.job._clone(), new.jobstore, new.replace_existing, new.next_run_time)
+                draft = NewJob(
+                    new.job._clone(), new.jobstore, new.replace_existing, new.next_run_time, new.plan
+                )
+            trigger = draft.job.trigger
             change(draft)
             with self._lock:
                 self._wait_for_job(job_id, jobstore)
                 if self._pending.get(new.key) is not new or new.edits != seen:
                     continue  # it is in its store by now, or somebody else was faster
                 new.job._adopt(draft.job)
+                if draft.next_run_time != new.next_run_time or draft.job.trigger is not trigger:
+                    new.plan = None
                 new.next_run_time = draft.next_run_time
                 new.edits += 1
             if self._wants(EVENT_JOB_MODIFIED):

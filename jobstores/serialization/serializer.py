@@ -107,6 +107,27 @@ class Serializer:
         Raises subclasses of EnvelopeError for a payload that is damaged, forged or not allowed, UnresolvableReferenceError
         for a class that is not there, and nothing else.
         """
+        return self._restored(job_id, *self._opened(job_id, data))
+
+    def exported(self, job_id: str, data: bytes) -> str:
+        """The state of a payload as tagged JSON, the signature verified.
+
+        What was stored as JSON is passed on as it is: none of its classes or functions need be there. A pickle is loaded, and
+        converted; what JSON cannot carry raises UnsupportedSerializationError. Else raises what `loads` raises.
+        """
+        serializer, body = self._opened(job_id, data)
+        return body if serializer == "json" else self._to_json(self._restored(job_id, serializer, body))
+
+    def imported(self, job_id: str, body: str) -> dict[str, Any]:
+        """The state in tagged JSON that came from elsewhere, and not from a payload; raises what `loads` raises."""
+        return self._restored(job_id, "json", body)
+
+    def to_json(self, state: Mapping[str, Any]) -> str:
+        """A state as tagged JSON, whatever payloads are; raises UnsupportedSerializationError for what JSON cannot carry."""
+        return self._to_json(state)
+
+    def _opened(self, job_id: str, data: bytes) -> tuple[str, str]:
+        """Serializer and body of a payload that may be read here."""
         serializer, body = self._sealer.unseal(job_id, data)
         if serializer not in _KNOWN:
             raise UnknownSerializerError(
@@ -120,6 +141,9 @@ class Serializer:
                 'this job store, allow it with serializer="pickle" (or, to write JSON from now on and still read pickles, '
                 'with serializer="json" and a pickle_protocol)',
             )
+        return serializer, body
+
+    def _restored(self, job_id: str, serializer: str, body: str) -> dict[str, Any]:
         try:
             state: dict[str, Any] = (
                 self._codec.decode(body) if serializer == "json" else self._from_pickle(body)

@@ -18,11 +18,9 @@ class JobImportError(ValueError):
 
     def __init__(self, problems: Sequence[tuple[str, str]], heading: str | None = None) -> None:
         self.problems = tuple(problems)
-        lines = [f"{job_id!r}: {reason}" for job_id, reason in self.problems[:_NAMED]]
-        if len(self.problems) > _NAMED:
-            lines.append(f"and {len(self.problems) - _NAMED} more (all are in the attribute `problems`)")
-        heading = heading or f"{counted(len(self.problems))} cannot be imported, so nothing was"
-        super().__init__("\n  ".join([f"{heading}:", *lines]) if lines else heading)
+        super().__init__(
+            _listed(heading or f"{counted(len(problems))} cannot be imported, so nothing was", self.problems)
+        )
 
 
 class ConflictingIdsError(JobImportError, ConflictingIdError):
@@ -41,6 +39,19 @@ class ConflictingIdsError(JobImportError, ConflictingIdError):
         return str(self.args[0])
 
 
+class JobExportError(ValueError):
+    """Some jobs cannot be exported: no file was written. `problems` has all of them: pairs of an id and the reason."""
+
+    def __init__(self, problems: Sequence[tuple[str, str]]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(
+            _listed(
+                f'{counted(len(problems))} cannot be exported, so no file was written; on_error="skip" leaves out such jobs',
+                self.problems,
+            )
+        )
+
+
 class ImportInProgressError(JobStoreError):
     """Another import into this store has not ended; its process lives, or cannot be asked from here."""
 
@@ -56,6 +67,16 @@ class ImportInProgressError(JobStoreError):
 
 class ImportUndoneError(JobStoreError):
     """Somebody else has removed what this import wrote (`remove_all_jobs`, or another import that took this one for dead)."""
+
+
+def _listed(heading: str, problems: Sequence[tuple[str, str]]) -> str:
+    """A heading, and below it what cannot be taken; most messages have room for a few."""
+    if not problems:
+        return heading
+    lines = [f"{job_id!r}: {reason}" for job_id, reason in problems[:_NAMED]]
+    if len(problems) > _NAMED:
+        lines.append(f"and {len(problems) - _NAMED:,} more (all are in the attribute `problems`)")
+    return "\n  ".join([f"{heading}:", *lines])
 
 
 def counted(number: int) -> str:

@@ -62,8 +62,7 @@ def import_jobs_into(
     Raises `JobImportError` with all that cannot be taken, `ConflictingIdsError` with all ids that are taken, `ImportInProgressError`, what the
     store and the callbacks raise; then nothing was imported.
     """
-    if on_conflict not in ("error", "skip"):
-        raise ValueError(f'on_conflict must be "error" or "skip", got {on_conflict!r}')
+    check_on_conflict(on_conflict)
     clock = SystemClock()
     began = clock.monotonic()
     import_ = _Import(
@@ -76,6 +75,12 @@ def import_jobs_into(
         on_released or (lambda records: None),
     )
     return import_.run()
+
+
+def check_on_conflict(on_conflict: object) -> None:
+    """Raise ValueError for what it cannot be."""
+    if on_conflict not in ("error", "skip"):
+        raise ValueError(f'on_conflict must be "error" or "skip", got {on_conflict!r}')
 
 
 class _Import:

@@ -12,7 +12,7 @@ from ..record import Plan, Record, Run
 OnConflict: TypeAlias = Literal["error", "skip"]
 """What becomes of a job whose id is taken in the store."""
 
-Phase: TypeAlias = Literal["checking", "writing", "releasing"]
+Phase: TypeAlias = Literal["exporting", "checking", "writing", "releasing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Progress:
     """How far an import (or an export) is."""
 
     phase: Phase
-    """`"checking"`: everything is read and checked, and nothing written; `"writing"`; `"releasing"`: all is there, and begins to count."""
+    """`"exporting"`; and of an import: `"checking"`: everything is read and checked, and nothing written; `"writing"`; `"releasing"`: all is there, and begins to count."""
     done: int
     """Jobs that are through this phase."""
     total: int | None
@@ -65,3 +65,15 @@ class ImportReport:
     """Jobs of other imports that were killed in the same way, and which were released first."""
     undone: int = 0
     """Jobs that imports which were killed sooner had left, and which were removed first."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What came of an export."""
+
+    exported: int
+    """Jobs that are in the file."""
+    left_out: tuple[tuple[str, str], ...] = ()
+    """Jobs that are not, with the reason (`on_error="skip"`): pairs of an id and text."""
+    going_on: int = 0
+    """Runs that went on while it was written. They stay where they are: the file has what comes behind them."""
