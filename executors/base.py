@@ -114,8 +114,9 @@ class BaseExecutor(ABC):
         try:
             if where.wants(EVENT_JOB_SUBMITTED):
                 jobstore, job_id = submission.key
+                times = list(run_times)
                 self._publish(
-                    JobSubmissionEvent(EVENT_JOB_SUBMITTED, job_id, jobstore, run_times, *submission.identity)
+                    JobSubmissionEvent(EVENT_JOB_SUBMITTED, job_id, jobstore, times, *submission.identity)
                 )
             self._submit(submission)
         except BaseException:
@@ -143,7 +144,7 @@ class BaseExecutor(ABC):
         with self._lock:
             self._submitted.setdefault(job_id, []).append(submission)
         try:
-            self._do_submit_job(submission.job, submission.run_times)
+            self._do_submit_job(submission.job, list(submission.run_times))
         except BaseException:
             self._take_submitted(job_id, lambda other: other is submission)
             raise
@@ -212,12 +213,9 @@ class BaseExecutor(ABC):
             if submission.held:
                 submission.held = False
                 submission.where.open.discard(submission)
-                key = submission.key
-                left = self._slots[key] - 1
+                left = self._slots.pop(submission.key) - 1
                 if left:
-                    self._slots[key] = left
-                else:
-                    del self._slots[key]
+                    self._slots[submission.key] = left
 
     def _perform(self, submission: Submission) -> BaseException | None:
         """Run `submission` in this thread from the lease check to its events. Returns the run's last exception."""

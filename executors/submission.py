@@ -15,6 +15,7 @@ from ..events import (
     Clock,
     JobExecutionEvent,
 )
+from ..events.types import FreshExecutionEvent
 from .context import CurrentRun, Running
 from .errors import JobTimeoutError
 
@@ -220,7 +221,7 @@ class Submission(Running):
             except AttributeError:
                 attempt, run_id = 1, None
             self._tell(
-                JobExecutionEvent(
+                FreshExecutionEvent(
                     EVENT_JOB_EXECUTED,
                     job_id,
                     jobstore,
@@ -231,7 +232,6 @@ class Submission(Running):
                     late,
                     queued,
                     attempt,
-                    None,
                     run_id,
                 )
             )

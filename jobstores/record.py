@@ -83,7 +83,7 @@ class Run:
     def run_times(self) -> tuple[int, ...]:
         """The times it was scheduled for: the dispatch time of the first, and the nominal times of the others."""
         times = self.fire_times
-        if self.kind != "schedule":
+        if self.kind != "schedule" or self.due == times[0]:
             return times
         return (self.due,) if len(times) == 1 else (self.due, *times[1:])
 

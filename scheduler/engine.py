@@ -77,7 +77,7 @@ class Engine:
         # µs UTC until which the loop sleeps; None while it is looking (whoever changes something then has it look again).
         self._sleeping_until: int | None = None
         self._last_pass = 0
-        self._last_time: tuple[int, tzinfo, datetime] = (0, UTC, from_micros(0, UTC))
+        self._last_times: tuple[tuple[int, ...], tzinfo, tuple[datetime, ...]] = ((), UTC, ())
 
     # -- ports -----------------------------------------------------------------------------------------------------
 
@@ -299,7 +299,7 @@ class Engine:
             # The grace is for a scheduled run's first dispatch; what is run again or on demand is late by its nature.
             job = job._clone()
             job.misfire_grace_time = None
-        times: list[datetime] = []
+        times: Sequence[datetime] = ()
         try:
             times = self.run_times(job, run.run_times)
             executor.submit_job(job, times, ticket)
@@ -342,14 +342,15 @@ class Engine:
         ticket.occupy(-1)
         ticket.withdrawn(why)
 
-    def run_times(self, job: Job, instants: Sequence[int]) -> list[datetime]:
-        """Run times as executors and listeners get them, in the zone of the job's trigger."""
-        zone, last = job.timezone, self._last_time
-        if len(instants) == 1 and instants[0] == last[0] and zone is last[1]:
-            return [last[2]]
-        times = [from_micros(instant, zone) for instant in instants]
+    def run_times(self, job: Job, instants: tuple[int, ...]) -> tuple[datetime, ...]:
+        """Run times as executors get them, in the zone of the job's trigger."""
+        zone = job.timezone
+        known, of_zone, times = self._last_times
+        if instants == known and zone is of_zone:
+            return times
+        times = tuple([from_micros(instant, zone) for instant in instants])
         # What is due together is often due at the very same time. One tuple, exchanged as a whole: two threads may be here.
-        self._last_time = (instants[-1], zone, times[-1])
+        self._last_times = (instants, zone, times)
         return times
 
     def looked(

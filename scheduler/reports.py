@@ -61,7 +61,7 @@ class Reports:
             job.max_instances,
         )
         if self._wants(EVENT_JOB_MAX_INSTANCES):
-            self._publish(JobSubmissionEvent(EVENT_JOB_MAX_INSTANCES, job.id, jobstore, run_times))
+            self._publish(JobSubmissionEvent(EVENT_JOB_MAX_INSTANCES, job.id, jobstore, list(run_times)))
 
     def submit_failed(
         self, jobstore: str, job: Job, run_times: Sequence[datetime], exc: BaseException
@@ -71,7 +71,7 @@ class Reports:
         if self._wants(EVENT_JOB_SUBMIT_FAILED):
             reason = f'executor "{job.executor}" refused the run: {described(exc)}'
             self._publish(
-                JobReasonEvent(EVENT_JOB_SUBMIT_FAILED, job.id, jobstore, reason, exc, None, run_times)
+                JobReasonEvent(EVENT_JOB_SUBMIT_FAILED, job.id, jobstore, reason, exc, None, list(run_times))
             )
 
     def parked(self, jobstore: str, job_id: str, reason: str) -> None:

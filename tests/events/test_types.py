@@ -28,6 +28,7 @@ from mainspring.events import (
     RunEvent,
     SchedulerEvent,
 )
+from mainspring.events.types import FreshExecutionEvent
 
 FIRST = datetime(2026, 3, 1, 5, 0, tzinfo=UTC)
 LAST = datetime(2026, 3, 1, 5, 1, tzinfo=UTC)
@@ -105,6 +106,20 @@ def test_events_are_frozen(event: SchedulerEvent) -> None:
         event.code = 0  # type: ignore[misc]
     with pytest.raises((AttributeError, TypeError)):
         event.surplus = 1  # type: ignore[attr-defined]
+
+
+def test_one_that_is_made_quickly_is_like_any_other() -> None:
+    late, queued = timedelta(seconds=2), timedelta(seconds=1)
+    fresh = FreshExecutionEvent(
+        EVENT_JOB_EXECUTED, "j", "s", LAST, 3, BOOM, "Traceback …", late, queued, 2, 7
+    )
+    assert type(fresh) is JobExecutionEvent
+    assert fresh == JobExecutionEvent(
+        EVENT_JOB_EXECUTED, "j", "s", LAST, 3, BOOM, "Traceback …", late, queued, 2, None, 7
+    )
+    assert fresh.alias is None
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        fresh.code = 0  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=kind)

@@ -48,6 +48,16 @@ def started(
     return executor, scheduler
 
 
+def test_run_times_come_as_a_list() -> None:
+    """As in APScheduler 3, for whose executors this is the interface; and each gets one of its own."""
+    executor, _ = started(HeldExecutor())
+    times = (NOON, NOON)
+    executor.submit_job(FakeJob(fakes.nothing, max_instances=2), times)
+    executor.submit_job(FakeJob(fakes.nothing, max_instances=2), times)
+    assert [run_times for _, run_times in executor.held] == [[NOON, NOON]] * 2
+    assert executor.held[0][1] is not executor.held[1][1]
+
+
 def test_the_limit_counts_per_job_and_store() -> None:
     executor, _ = started(HeldExecutor())
     job = FakeJob(fakes.nothing, max_instances=2)
