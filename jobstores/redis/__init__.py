@@ -13,11 +13,12 @@ from ..claiming import Change
 from ..errors import ConflictingIdError, JobStoreError
 from ..owner import Owner
 from ..record import Record, Transition, Wanted, Written
+from ..recordlines import escaped, load_record, runs_of, to_text, unescaped
 from ..recordstore import Applied, Choice, Won
 from ..sharedstore import PAGE, SharedJobStore
 from .arguments import client_from, database, in_order
 from .claimstep import FEW, RESERVED_FOR, ClaimRound
-from .codec import escaped, in_pairs, in_pieces, load_record, runs_of, to_text, unescaped
+from .codec import in_pairs, in_pieces
 from .durability import warnings_about
 from .keys import Keys
 from .link import Link

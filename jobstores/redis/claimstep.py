@@ -7,9 +7,10 @@ from typing import Any, Final, TypeAlias
 
 from ..claiming import ClaimBatch
 from ..record import Record, Wanted
+from ..recordlines import load_record
 from ..recordstore import Choice
 from ..sharedstore import PAGE
-from .codec import in_pairs, load_record
+from .codec import in_pairs
 
 RESERVED_FOR: Final = 2_000_000
 """µs after which a reservation that nobody has followed up ends: longer than deciding a batch takes, shorter than anybody would notice."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import JobStoreError
-from .codec import to_text
+from ..recordlines import to_text
 from .link import Link
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from .codec import escaped
+from ..recordlines import escaped
 
 DEFAULT_PREFIX: Final = "{mainspring}"
 

@@ -23,7 +23,7 @@ from redis.exceptions import (
 )
 
 from ..errors import JobStoreError, StoreUnreachableError
-from .codec import to_bytes, to_text
+from ..recordlines import to_bytes, to_text
 from .connecting import Client, described, new_pool, node_pool
 from .keys import kind_of
 from .scripts import Script

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import redis
 
-from .codec import to_bytes
+from ..recordlines import to_bytes
 from .link import _COMMAND_NAME
 
 SILENCE: Final = 30.0

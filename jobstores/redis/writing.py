@@ -11,9 +11,10 @@ from typing import Any, Final
 from ..claiming import Change
 from ..errors import JobStoreError, StoreUnreachableError
 from ..record import Record, is_sooner, lease_time
+from ..recordlines import dump_record, escaped, load_record, to_text, unescaped
 from ..uncertain import UncertainWriteError
 from .claimstep import first_of, to_time
-from .codec import dump_record, escaped, in_pairs, load_record, to_text, unescaped
+from .codec import in_pairs
 from .keys import Keys
 from .link import Link, LostReplyError
 from .scripts import COMMIT, FENCE

@@ -68,7 +68,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     install: list[str | Path] = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     run(*install, "--no-deps", wheel, cwd=home)
     try:
-        run(*install, f"{wheel}[sqlalchemy,postgresql,mysql,redis,mongodb]", cwd=home)
+        run(*install, f"{wheel}[sqlalchemy,postgresql,mysql,redis,mongodb,zookeeper]", cwd=home)
     except AssertionError as exc:
         if os.environ.get("CI"):
             raise
