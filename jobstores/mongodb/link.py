@@ -189,16 +189,14 @@ class Link:
         """What the server says of itself."""
 
         def ask(collection: Collection) -> Document:
-            admin = collection.database.client.get_database(
-                "admin", codec_options=collection.codec_options, read_preference=collection.read_preference
-            )
+            admin, options = collection.database.client.admin, collection.codec_options
             try:
-                return admin.command(self._hello)
+                return admin.command(self._hello, codec_options=options)
             except OperationFailure as error:
                 if error.code != COMMAND_NOT_FOUND or self._hello != "hello":
                     raise
                 self._hello = "isMaster"
-                return admin.command(self._hello)
+                return admin.command(self._hello, codec_options=options)
 
         return self.ask(ask)
 
@@ -304,4 +302,5 @@ def _reason(error: PyMongoError) -> str:
         text = str(details.get("errmsg") or "")
     # Of a server that is not found the driver says what it knows of all of them: the first sentence will do.
     text = (text or str(error)).partition(", Topology Description")[0].partition(", Timeout: ")[0]
+    text = text.partition(" (configured timeouts: ")[0]
     return " ".join(text.split()) or type(error).__name__

@@ -9,9 +9,14 @@ from typing import Any
 import sqlalchemy as sa
 from mainspring.jobstores.recordstore import RecordJobStore
 
-from tests.servers import MariaDB, PostgreSQL, Redis, Server
+from tests.servers import MariaDB, MongoDB, PostgreSQL, Redis, Server
 
-SERVERS: dict[str, type[Server]] = {"postgresql": PostgreSQL, "mariadb": MariaDB, "redis": Redis}
+SERVERS: dict[str, type[Server]] = {
+    "postgresql": PostgreSQL,
+    "mariadb": MariaDB,
+    "redis": Redis,
+    "mongodb": MongoDB,
+}
 KINDS = ("sqlite", *SERVERS)
 TIMEOUT = 60.0  # seconds
 POLL_INTERVAL = 0.2  # seconds
@@ -32,6 +37,10 @@ class SharedStore:
             from mainspring.jobstores.redis import RedisJobStore
 
             return RedisJobStore(url=self.url, jobs_key=self.name, poll_interval=poll_interval)
+        if self.kind == "mongodb":
+            from mainspring.jobstores.mongodb import MongoDBJobStore
+
+            return MongoDBJobStore(collection=self.name, url=self.url, poll_interval=poll_interval)
         from mainspring.jobstores.sqlalchemy import SQLAlchemyJobStore
 
         return SQLAlchemyJobStore(self.url, tablename=self.name, poll_interval=poll_interval)
@@ -40,7 +49,7 @@ class SharedStore:
     def at_rest(self) -> Iterator[None]:
         """Meanwhile nobody is in the middle of a write, and nobody can begin one.
 
-        On Redis, where all steps are scripts and nobody holds a lock, there is nothing to wait for.
+        On Redis and MongoDB, where a record is written in one step and nobody holds a lock, there is nothing to wait for.
         """
         if self.kind == "sqlite":
             database = self.url.removeprefix("sqlite:///")
@@ -48,7 +57,7 @@ class SharedStore:
                 connection.execute("BEGIN IMMEDIATE")
                 yield
                 connection.execute("ROLLBACK")
-        elif self.kind == "redis":
+        elif self.kind in ("redis", "mongodb"):
             yield
         else:
             lock = {
@@ -67,6 +76,12 @@ class SharedStore:
             with redis.Redis.from_url(self.url) as client:
                 for key in client.scan_iter(f"*{self.name}*", count=1_000):
                     client.unlink(key)
+        elif self.kind == "mongodb":
+            import pymongo
+
+            mongodb: Any = pymongo.MongoClient(self.url)
+            with mongodb:
+                mongodb["mainspring"].drop_collection(self.name)
         elif self.kind != "sqlite":  # whose file is in the test's own folder
             with self._connection() as connection:
                 for table in sa.inspect(connection).get_table_names():

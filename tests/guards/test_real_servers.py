@@ -11,6 +11,7 @@ from mainspring.events import (
 )
 from mainspring.jobstores.base import BaseJobStore, StoreUnreachableError
 from mainspring.jobstores.memory import MemoryJobStore
+from mainspring.jobstores.mongodb import MongoDBJobStore
 from mainspring.jobstores.redis import RedisJobStore
 from mainspring.jobstores.sqlalchemy import SQLAlchemyJobStore
 from mainspring.scheduler.background import BackgroundScheduler
@@ -29,10 +30,15 @@ def redis_store(server: Server) -> BaseJobStore:
     return RedisJobStore(url=server.url, timeout=TIMEOUT)
 
 
+def mongodb_store(server: Server) -> BaseJobStore:
+    return MongoDBJobStore(url=server.url, timeout=TIMEOUT)
+
+
 MAKE: dict[str, Callable[[Server], BaseJobStore]] = {
     "own_postgresql": sql_store,
     "own_mariadb": sql_store,
     "own_redis": redis_store,
+    "own_mongodb": mongodb_store,
 }
 
 

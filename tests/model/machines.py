@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import ClassVar
 from uuid import uuid4
 
+import pymongo
 import redis
 import sqlalchemy as sa
 from mainspring.jobstores.base import BaseJobStore
 from mainspring.jobstores.memory import MemoryJobStore
+from mainspring.jobstores.mongodb import MongoDBJobStore
 from mainspring.jobstores.redis import RedisJobStore
 from mainspring.jobstores.sqlalchemy import SQLAlchemyJobStore
 
@@ -73,3 +75,16 @@ class RedisMachine(ServerMachine):
             left = [*client.scan_iter(f"{self.prefix}*")]
             if left:
                 client.delete(*left)
+
+
+class MongoDBMachine(ServerMachine):
+    """Over MongoDB, with a collection of its own."""
+
+    def make_store(self) -> BaseJobStore:
+        self.collection = f"model {uuid4().hex[:12]}"
+        return MongoDBJobStore(collection=self.collection, url=self.url)
+
+    def forget_store(self) -> None:
+        client: pymongo.MongoClient[dict[str, object]] = pymongo.MongoClient(self.url)
+        with client:
+            client["mainspring"].drop_collection(self.collection)

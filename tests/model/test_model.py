@@ -17,6 +17,7 @@ from tests.model.machine import SchedulerMachine
 from tests.model.machines import (
     MariaDBMachine,
     MemoryMachine,
+    MongoDBMachine,
     PostgreSQLMachine,
     RedisMachine,
     ServerMachine,
@@ -51,7 +52,12 @@ def test_the_engine_does_what_the_model_predicts(machine: type[SchedulerMachine]
 
 @pytest.mark.parametrize(
     ("machine", "server"),
-    [(PostgreSQLMachine, "postgresql"), (MariaDBMachine, "mariadb"), (RedisMachine, "redis_server")],
+    [
+        (PostgreSQLMachine, "postgresql"),
+        (MariaDBMachine, "mariadb"),
+        (RedisMachine, "redis_server"),
+        (MongoDBMachine, "mongodb_server"),
+    ],
 )
 def test_the_engine_does_so_on_servers(
     machine: type[ServerMachine], server: str, request: pytest.FixtureRequest
