@@ -127,8 +127,11 @@ def _line(fields: Mapping[str, object], rest: str) -> bytes:
     """An entry, of fields and what follows them."""
     try:
         return f"{_to_text(fields)[:-1]},{rest}}}".encode()
-    except UnicodeEncodeError:  # half of a surrogate pair, in an id for one
-        return f"{json.dumps(fields, separators=(',', ':'))[:-1]},{rest}}}".encode()
+    except UnicodeEncodeError:  # half of a surrogate pair, as in the name of a file that is no UTF-8
+        text = json.dumps(fields, separators=(",", ":"))
+        if json.loads(text) != fields:
+            raise ValueError("its id holds two halves of a character, which JSON would make one") from None
+        return f"{text[:-1]},{rest}}}".encode()
 
 
 def _refuse(name: str) -> object:
