@@ -190,14 +190,15 @@ class MemoryJobStore(RecordJobStore):
     ) -> dict[str, int]:
         """Decide the due records of one executor, under the lock; answers those that stay due, with their times: they have left the timetable."""
         passed: dict[str, int] = {}
-        owner = self.owner.name
+        owner, stored = self.owner.name, self._stored
         while (time := timetable.time()) is not None and time <= now:
             if room <= 0:
                 won.more = True  # or what is left is outdated, and the next look says so
                 break
-            job = self._stored.get(timetable.pop())
+            job = stored.get(timetable.pop())
+            before = None if job is None else job._record
             # An outdated entry; or a second one of a job that has moved away from a time and back.
-            if job is None or (before := _record(job)).wake_at != time or before.executor != alias:
+            if job is None or before is None or before.wake_at != time or before.executor != alias:
                 continue
             if passed and job.id in passed:
                 continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 
 
 class Timetable:
@@ -26,29 +26,22 @@ class Timetable:
     def refill(self, entries: Iterable[tuple[int, str]]) -> None:
         """Have these entries instead of all others: what is outdated is gone."""
         self._ids.clear()
+        self._times.clear()
         self.size = 0
         for time, job_id in entries:
-            self._put(time, job_id)
-        self._times = list(self._ids)
-        heapify(self._times)
+            self.push(time, job_id)
 
     def push(self, time: int, job_id: str) -> None:
-        """Enter an id at a time."""
-        if self._put(time, job_id):
-            heappush(self._times, time)
-
-    def _put(self, time: int, job_id: str) -> bool:
-        """Enter an id; True if it is the first one of its time. Nearly all times have one id, and are spared the deque."""
+        """Enter an id at a time. Nearly all times have one id, and are spared the deque."""
         self.size += 1
         ids = self._ids.get(time)
         if ids is None:
             self._ids[time] = job_id
-            return True
-        if isinstance(ids, str):
+            heappush(self._times, time)
+        elif isinstance(ids, str):
             self._ids[time] = deque((ids, job_id))
         else:
             ids.append(job_id)
-        return False
 
     def put_back(self, time: int, job_id: str) -> None:
         """Enter an id that was taken out, in front of the others of its time."""
