@@ -1,6 +1,6 @@
 """`BaseScheduler`: the public face of the engine. This file is its life: configuration, start, pause, shutdown, executors and stores.
 
-What is done with jobs is `JobMethods` (`jobs.py`), what moves them `MovingMethods` (`moving.py`), with runs `RunMethods` (`runs.py`), what explains them `ExplainMethods` (`explaining/`), with runs that were lost and jobs that were set aside `CareMethods`
+What is done with jobs is `JobMethods` (`jobs.py`), what moves them `MovingMethods` (`moving/`), with runs `RunMethods` (`runs.py`), what explains them `ExplainMethods` (`explaining/`), with runs that were lost and jobs that were set aside `CareMethods`
 (`care.py`). A front end brings the driver: how the loop is run and woken.
 """
 

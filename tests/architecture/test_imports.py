@@ -32,6 +32,19 @@ OPTIONAL = {
     "gevent",
 }
 
+SELDOM = {
+    "asyncio",
+    "multiprocessing",
+    "pickle",
+    "tempfile",
+    "mainspring.jobstores.migration",
+    "mainspring.jobstores.serialization.serializer",
+    "mainspring.jobstores.transfer",
+    "mainspring.scheduler.explaining.answering",
+    "mainspring.scheduler.moving.mover",
+}
+"""What takes long to load, and a scheduler with jobs in memory does not need."""
+
 
 def imported(source: str, module: str, is_package: bool) -> Iterator[tuple[int, str, bool]]:
     """Line, absolute name, and whether it was written relatively, of everything that `source` imports."""
@@ -150,6 +163,13 @@ for name in {[f"mainspring.{room}" for room in ROOMS] + ["mainspring.scheduler.b
     importlib.import_module(name)
 print(*sorted({OPTIONAL} & set(sys.modules)))
 """
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.split() == []
+
+
+def test_what_few_programs_use_is_loaded_when_they_do() -> None:
+    program = f"import mainspring.scheduler.background, sys; print(*sorted({SELDOM} & set(sys.modules)))"
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.split() == []

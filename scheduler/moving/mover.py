@@ -1,21 +1,21 @@
-"""`MovingMethods`: jobs out of a scheduler's stores into a file, and from a file into one of them: `export_jobs`, `import_jobs`."""
+"""`Mover`: what `export_jobs` and `import_jobs` do."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Literal
 
-from ..events import EVENT_JOB_ADDED, JobEvent
-from ..jobstores.base import BaseJobStore
-from ..jobstores.errors import described
-from ..jobstores.job import Job
-from ..jobstores.record import Plan, Record
-from ..jobstores.transfer.document import Document, File, opened, write_document
-from ..jobstores.transfer.entries import PendingArrival, arrival_of, reading_serializer
-from ..jobstores.transfer.errors import ConflictingIdsError, JobExportError, JobImportError
-from ..jobstores.transfer.exporting import Exporter, pending_entry
-from ..jobstores.transfer.importing import check_on_conflict, import_jobs_into
-from ..jobstores.transfer.values import (
+from ...events import EVENT_JOB_ADDED, JobEvent
+from ...jobstores.base import BaseJobStore
+from ...jobstores.errors import described
+from ...jobstores.job import Job
+from ...jobstores.record import Plan, Record
+from ...jobstores.transfer.document import Document, File, opened, write_document
+from ...jobstores.transfer.entries import PendingArrival, arrival_of, reading_serializer
+from ...jobstores.transfer.errors import ConflictingIdsError, JobExportError, JobImportError
+from ...jobstores.transfer.exporting import Exporter, pending_entry
+from ...jobstores.transfer.importing import check_on_conflict, import_jobs_into
+from ...jobstores.transfer.values import (
     Arrival,
     ExportReport,
     ImportReport,
@@ -24,55 +24,46 @@ from ..jobstores.transfer.values import (
     Progress,
     Refused,
 )
-from .engine import Engine
-from .errors import SchedulerNotRunningError
-from .inserting import NewJob
-from .jobs import JobMethods
-from .planning import Undefined, undefined
-from .port import Port
+from ..engine import Engine
+from ..errors import SchedulerNotRunningError
+from ..inserting import NewJob
+from ..jobs import JobMethods
+from ..planning import Undefined, undefined
+from ..port import Port
 
 
-class MovingMethods(JobMethods):
-    """What `BaseScheduler` offers for moving jobs. Thread-safe."""
+class Mover:
+    """One call of `export_jobs` or `import_jobs`."""
+
+    def __init__(self, scheduler: JobMethods) -> None:
+        self._scheduler = scheduler
 
     def export_jobs(
         self,
         outfile: File,
-        jobstore: str | None = None,
-        on_error: Literal["error", "skip"] = "error",
-        on_progress: OnProgress | None = None,
+        jobstore: str | None,
+        on_error: Literal["error", "skip"],
+        on_progress: OnProgress | None,
     ) -> ExportReport:
-        """Write all jobs, of one store or of all, to a file of JSON, for `import_jobs` of any scheduler with any store.
-
-        `outfile` is a path, which gets a complete file or stays as it is, readable by its owner only; or an open file, text or binary, which gets
-        everything at the end. Each job is written as it stands at that moment, with its next run time, pause, and the runs that wait or were lost.
-        Runs that go on stay where they are. The jobs stay, too: what is imported elsewhere runs twice unless one side ends.
-
-        What JSON cannot carry (a lambda, an object of an unknown class) is a `JobExportError`, which names all such jobs with the argument and what to do
-        about it; with `on_error="skip"` they are left out, and listed in the report. Jobs of stores that keep JSON are exported though this process
-        could not run them.
-
-        Raises KeyError if there is no such job store, `SchedulerNotRunningError` if the scheduler was not started and no job waits for that, and
-        what the stores, the file and `on_progress` raise; then a path is as it was.
-        """
-        self._check_process()
+        """See `MovingMethods.export_jobs`."""
+        self._scheduler._check_process()
         if on_error not in ("error", "skip"):
             raise ValueError(f'on_error must be "error" or "skip", got {on_error!r}')
-        with self._lock:
-            pending = [new for new in self._pending.values() if jobstore in (None, new.jobstore)]
-            known = jobstore is None or jobstore in ("default", *self._jobstores)
-        ports = self._ports_of(jobstore)
+        with self._scheduler._lock:
+            pending = [new for new in self._scheduler._pending.values() if jobstore in (None, new.jobstore)]
+            known = jobstore is None or jobstore in ("default", *self._scheduler._jobstores)
+        ports = self._scheduler._ports_of(jobstore)
         if not (known or ports or pending):
             raise KeyError(f"No such job store: {jobstore}")
-        if self._engine is None and not pending:
+        if self._scheduler._engine is None and not pending:
             raise SchedulerNotRunningError  # its stores may be full: an empty file would look like a backup of them
         export = _Export([(port.store, port.alias) for port in ports], pending, on_error, on_progress)
         number = write_document(outfile, export.entries())
-        self._logger.info("Exported jobs: %d", number)
+        self._scheduler._logger.info("Exported jobs: %d", number)
         for job_id, reason in export.left_out:
-            self._logger.warning('Job "%s" was not exported: %s', job_id, reason)
+            self._scheduler._logger.warning('Job "%s" was not exported: %s', job_id, reason)
         if export.going_on:
-            self._logger.warning(
+            self._scheduler._logger.warning(
                 "Runs that went on while jobs were exported: %d. They stay with the schedulers that have claimed them; the file has what comes behind "
                 "them, and no retry that may follow them",
                 export.going_on,
@@ -82,31 +73,18 @@ class MovingMethods(JobMethods):
     def import_jobs(
         self,
         infile: File,
-        jobstore: str = "default",
-        on_conflict: OnConflict = "error",
-        on_progress: OnProgress | None = None,
+        jobstore: str,
+        on_conflict: OnConflict,
+        on_progress: OnProgress | None,
     ) -> ImportReport:
-        """Add all jobs of a file that `export_jobs` has written to one store, or none of them.
-
-        `infile` is a path, or a file that is open to be read. Everything is checked before anything is written: the functions must be importable here, and
-        allowed by the store. The jobs keep their ids, next run times, pauses and waiting runs; what is overdue is treated as that. Until all
-        are there they are hidden, and no scheduler runs them. An id that is taken is a `ConflictingIdsError`, or with `on_conflict="skip"` left alone.
-
-        If this process is killed on the way, the next import into that store, of whatever file, removes what was left, or, if all had been written,
-        finishes it. Before the start of the scheduler the jobs become pending, like those of `add_job`; those that have waiting runs cannot.
-
-        `on_progress` is called with a `Progress` after each thousand jobs or so; what it raises undoes the import, unless all is written already.
-
-        Raises `JobImportError` with all that cannot be imported, `ImportInProgressError` if another import into that store goes on, KeyError if
-        there is no such store, and what the store raises. Then nothing was imported.
-        """
-        self._check_process()
+        """See `MovingMethods.import_jobs`."""
+        self._scheduler._check_process()
         check_on_conflict(on_conflict)
         with opened(infile) as document:
-            engine = self._engine if self.state else None
+            engine = self._scheduler._engine if self._scheduler.state else None
             if engine is None:
                 news = self._read_pending(document, jobstore, on_conflict, on_progress)
-                engine = self._pend(news.added)
+                engine = self._scheduler._pend(news.added)
                 if engine is None:
                     return ImportReport(len(news.added), tuple(news.skipped))
             # Its start may have come between: then the jobs are imported into the store.
@@ -120,7 +98,7 @@ class MovingMethods(JobMethods):
         on_conflict: OnConflict,
         on_progress: OnProgress | None,
     ) -> ImportReport:
-        port = self._port(engine, jobstore)
+        port = self._scheduler._port(engine, jobstore)
         store = port.store
         aliases: set[str] = set()
 
@@ -140,17 +118,17 @@ class MovingMethods(JobMethods):
             )
         finally:
             for alias in aliases:
-                if alias not in self._executors:
+                if alias not in self._scheduler._executors:
                     engine.unknown_executor(port, alias)
             if aliases:
                 engine.look_again(port)
-        self._logger.info('Imported jobs into job store "%s": %d', port.alias, report.imported)
+        self._scheduler._logger.info('Imported jobs into job store "%s": %d', port.alias, report.imported)
         return report
 
     def _announce_imported(self, port: Port, records: list[Record]) -> None:
-        if self._wants(EVENT_JOB_ADDED):
+        if self._scheduler._wants(EVENT_JOB_ADDED):
             for record in records:
-                self._dispatch_event(JobEvent(EVENT_JOB_ADDED, record.id, port.alias))
+                self._scheduler._dispatch_event(JobEvent(EVENT_JOB_ADDED, record.id, port.alias))
 
     def _arrivals(
         self, engine: Engine, document: Document, store: BaseJobStore
@@ -165,8 +143,8 @@ class MovingMethods(JobMethods):
         job = arrival.job
         new = NewJob(job, "", False, arrival.schedule.get("next_run_time", undefined))
         try:
-            job.trigger = self._bound(engine, new)
-            return Arrival(job, self._plan(engine, new, job.trigger))
+            job.trigger = self._scheduler._bound(engine, new)
+            return Arrival(job, self._scheduler._plan(engine, new, job.trigger))
         except Exception as exc:  # a user's trigger may raise anything
             return Refused(job.id, described(exc))
 
@@ -174,10 +152,10 @@ class MovingMethods(JobMethods):
         self, document: Document, jobstore: str, on_conflict: OnConflict, on_progress: OnProgress | None
     ) -> _PendingImport:
         """The jobs of a file, as they wait for the start of the scheduler."""
-        serializer = reading_serializer(self._jobstores.get(jobstore))
+        serializer = reading_serializer(self._scheduler._jobstores.get(jobstore))
         news = _PendingImport()
-        with self._lock:
-            taken = {new.job.id for new in self._pending.values() if new.jobstore == jobstore}
+        with self._scheduler._lock:
+            taken = {new.job.id for new in self._scheduler._pending.values() if new.jobstore == jobstore}
         for number, entry in enumerate(document, 1):
             arrival = arrival_of(entry, number, serializer)
             if isinstance(arrival, Refused):
@@ -208,7 +186,7 @@ class MovingMethods(JobMethods):
 
     def _pending_arrival(self, arrival: Arrival | PendingArrival, jobstore: str) -> NewJob:
         job = arrival.job
-        job._scheduler = self
+        job._scheduler = self._scheduler
         if isinstance(arrival, PendingArrival):
             return NewJob(job, jobstore, False, arrival.schedule.get("next_run_time", undefined))
         plan: Plan = arrival.plan
