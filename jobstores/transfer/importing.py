@@ -31,6 +31,9 @@ from .values import Arrival, ImportReport, OnConflict, OnProgress, OnReleased, P
 
 _TRIES: Final = 20
 
+_RELEASES: Final = 3
+"""So often a batch is tried to be released."""
+
 _TRAVELS: Final = ("waiting", "lost")
 """The states of runs that come along."""
 
@@ -310,7 +313,7 @@ class _Import:
         done = 0
         for batch in batches(job_ids):
             try:
-                release_all(self._store, self._token, batch, self._on_released)
+                self._release_some(batch)
             except Exception as exc:
                 exc.add_note(
                     f"The import is complete, and {done:,} of {counted(len(job_ids))} are released; the others are hidden. The next import into "
@@ -319,7 +322,7 @@ class _Import:
                 raise
             except BaseException as exc:  # Ctrl-C: it is too late to undo, so it is done first
                 raised = raised or exc
-                release_all(self._store, self._token, batch, self._on_released)
+                self._release_some(batch)
             done += len(batch)
             if raised is None:
                 try:
@@ -328,3 +331,13 @@ class _Import:
                     raised = exc
         if raised is not None:
             raise raised
+
+    def _release_some(self, job_ids: list[str]) -> None:
+        """Release a batch, also if the store fails once or twice: it is too late to undo the import, and what was released is passed over."""
+        for left in reversed(range(_RELEASES)):
+            try:
+                release_all(self._store, self._token, job_ids, self._on_released)
+                return
+            except JobStoreError:
+                if not left:
+                    raise

@@ -10,8 +10,8 @@ from ..errors import JobLookupError
 from ..record import Record, Transition
 from ..recordstore import RecordJobStore
 
-BATCH: Final = 1_000
-"""So many records are written in one step."""
+BATCH: Final = 500
+"""So many records are written in one step: few enough that a slow server answers within its store's timeout."""
 
 T = TypeVar("T")
 

@@ -55,7 +55,7 @@ class MovingMethods(JobMethods):
         If this process is killed on the way, the next import into that store, of whatever file, removes what was left, or, if all had been written,
         finishes it. Before the start of the scheduler the jobs become pending, like those of `add_job`; those that have waiting runs cannot.
 
-        `on_progress` is called with a `Progress` after each thousand jobs or so; what it raises undoes the import, unless all is written already.
+        `on_progress` is called with a `Progress` after each 500 jobs; what it raises undoes the import, unless all is written already.
 
         Raises `JobImportError` with all that cannot be imported, `ImportInProgressError` if another import into that store goes on, KeyError if
         there is no such store, and what the store raises. Then nothing was imported.
