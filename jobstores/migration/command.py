@@ -131,6 +131,13 @@ def _parser() -> argparse.ArgumentParser:
             parser.add_argument(shown, metavar="NAME", help=f"{name} of the {store} store")
     parser.add_argument("--serializer", choices=("json", "pickle"), help="of the new store (default: json)")
     parser.add_argument(
+        "--allowed-callables",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="of the new store: the modules and functions that jobs may call; others are refused (repeatable)",
+    )
+    parser.add_argument(
         "--signing-key-env",
         action="append",
         default=[],
@@ -165,6 +172,8 @@ def _target_options(args: argparse.Namespace, secrets: list[str]) -> dict[str, A
     options = _given(args, "new", _NEW)
     if args.serializer:
         options["serializer"] = args.serializer
+    if args.allowed_callables:
+        options["allowed_callables"] = args.allowed_callables
     keys: list[str | bytes] = [_key_in_environment(name) for name in args.signing_key_env]
     # A newline at its end is the editor's.
     keys += [Path(file).read_bytes().rstrip(b"\r\n") for file in args.signing_key_file]

@@ -22,7 +22,7 @@ from ..serialization.references import (
 from ..transfer import Arrival
 from .renaming import Renaming
 from .settling import ForeignValueError
-from .standins import RefusedPickleError
+from .standins import Foreign, RefusedPickleError
 from .triggers import UntakableTriggerError, differs_on_clock_changes, mapped_trigger
 from .unpickling import Unpickled, unpickled
 
@@ -116,7 +116,7 @@ class Reader:
         job = Job.__new__(Job)
         func = self._renaming.reference(state["func"])
         args = _arguments(read, state.get("args", ()), "args")
-        kwargs = _named_arguments(read, state.get("kwargs") or {})
+        kwargs = _named_arguments(read, state.get("kwargs", {}))
         for library in sorted(read.zones):
             notes.append(
                 f"its arguments hold time zones of {library}, which come back as zoneinfo's or datetime's"
@@ -158,6 +158,10 @@ def _check_shape(old: OldJob, state: Any) -> None:
 
 def _next_run_time(kept: Any, state: Mapping[str, Any], notes: list[str]) -> datetime | None:
     time = state.get("next_run_time")
+    if isinstance(time, Foreign):
+        raise UntakableJobError(
+            f"its next run time is in the time zone {time.reference}: {time.reason or 'not one that is known here'}"
+        )
     if time is not None and (not isinstance(time, datetime) or time.utcoffset() is None):
         raise UntakableJobError("its next run time is no datetime with a time zone")
     if kept is None:

@@ -237,7 +237,7 @@ class _Migration:
             except UntakableJobError as error:
                 yield JobOutcome(old.id, "refused", str(error)), None
             else:
-                yield JobOutcome(old.id, "taken", None, tuple(notes)), arrival
+                yield JobOutcome(old.id, "taken", None, tuple(notes), arrival.job.func_ref), arrival
 
     def _check_packing(self, arrival: Arrival) -> None:
         try:

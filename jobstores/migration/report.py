@@ -28,10 +28,18 @@ class JobOutcome:
     """Why it cannot be taken, and what can be done about it."""
     notes: tuple[str, ...] = ()
     """What is different from what it was."""
+    func: str | None = None
+    """The reference of its function, by its new name; None if it could not be read."""
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {"id": self.job_id, "outcome": self.outcome, "reason": self.reason, "notes": list(self.notes)}
+        return {
+            "id": self.job_id,
+            "outcome": self.outcome,
+            "func": self.func,
+            "reason": self.reason,
+            "notes": list(self.notes),
+        }
 
 
 @dataclass(slots=True)
@@ -49,6 +57,8 @@ class MigrationReport:
     refused: int = 0
     notes: Counter[str] = field(default_factory=Counter)
     """Each note, and for how many jobs it stands."""
+    functions: Counter[str] = field(default_factory=Counter)
+    """The functions of the jobs that are taken, and how many have each: whoever could write to the old store has named them."""
     details: list[JobOutcome] = field(default_factory=list)
     """The first thousand jobs that were skipped or refused, or have notes. `on_outcome` of `migrate` is told of all."""
     resumed: bool = False
@@ -63,6 +73,7 @@ class MigrationReport:
         """Count one job."""
         if outcome.outcome == "taken":
             self.taken += 1
+            self.functions[outcome.func or "?"] += 1
         elif outcome.outcome == "skipped":
             self.skipped += 1
         else:
@@ -83,6 +94,7 @@ class MigrationReport:
             "skipped": self.skipped,
             "refused": self.refused,
             "notes": dict(self.notes),
+            "functions": dict(self.functions),
             "resumed": self.resumed,
         }
 
@@ -108,6 +120,7 @@ class MigrationReport:
         yield f"{counted(self.jobs)}: {', '.join(parts)}"
         yield from self._refusals()
         yield from self._notes()
+        yield from self._functions()
 
     def _refusals(self) -> Iterator[str]:
         refused = [one for one in self.details if one.outcome == "refused"]
@@ -127,6 +140,15 @@ class MigrationReport:
                 samples = [repr(one.job_id) for one in self.details if note in one.notes][:_SAMPLES]
                 more = ", …" if number > len(samples) else ""
                 yield f"  {note} ({counted(number)}: {', '.join(samples)}{more})"
+
+    def _functions(self) -> Iterator[str]:
+        if self.functions:
+            yield ""
+            yield "What they call:"
+            for name, number in self.functions.most_common(_SHOWN):
+                yield f"  {name} ({counted(number)})"
+            if len(self.functions) > _SHOWN:
+                yield f"  and {len(self.functions) - _SHOWN:,} more functions (--json names all)"
 
 
 class MigrationRefusedError(ValueError):
