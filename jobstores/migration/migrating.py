@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 from ...events import SystemClock
 from ..base import BaseJobStore
-from ..errors import described
+from ..errors import UnsupportedSerializationError, described
 from ..record import is_over
 from ..serialization.allowlist import AllowedCallables
 from ..serialization.serializer import Serializer
@@ -245,5 +245,7 @@ class _Migration:
                 self._new.pack(arrival.job)
             else:
                 self._serializer.dumps(arrival.job.id, arrival.job.__getstate__() | {"next_run_time": None})
+        except UnsupportedSerializationError as error:
+            raise UntakableJobError(str(error)) from None
         except Exception as error:  # packing calls what the authors of the arguments' classes wrote
             raise UntakableJobError(described(error)) from None

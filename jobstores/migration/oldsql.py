@@ -35,9 +35,7 @@ class OldSQLAlchemyStore(OldStore):
         tableschema: str | None = None,
     ) -> None:
         self._owned = not isinstance(source, sa.Engine)
-        self._engine = (
-            source if isinstance(source, sa.Engine) else sa.create_engine(_readable(sa.make_url(source)))
-        )
+        self._engine = source if isinstance(source, sa.Engine) else _engine(source)
         self._name, self._schema = tablename, tableschema
         url = source.url if isinstance(source, sa.Engine) else sa.make_url(source)
         plain = sa.URL.create(url.get_backend_name(), None, None, url.host, url.port, url.database)
@@ -103,6 +101,17 @@ class OldSQLAlchemyStore(OldStore):
     def _failed(self, error: sa.exc.SQLAlchemyError) -> OldStoreError:
         # The driver's own words; SQLAlchemy's have the statement and its parameters behind them.
         return OldStoreError(self.where, str(getattr(error, "orig", None) or error)[:500])
+
+
+def _engine(source: str | sa.URL) -> sa.Engine:
+    try:
+        return sa.create_engine(_readable(sa.make_url(source)))
+    except (sa.exc.ArgumentError, ValueError) as error:
+        # Its text may have the URL in it, with the password.
+        raise ValueError(
+            f"the URL of the old job store is none that SQLAlchemy can open ({type(error).__name__}): expected "
+            "'sqlite:///file', 'postgresql+psycopg://user:password@host/database' or 'mysql+pymysql://…'"
+        ) from None
 
 
 def _readable(url: sa.URL) -> sa.URL:

@@ -21,6 +21,8 @@ except ImportError as error:
 __all__ = ["OldZooKeeperStore"]
 
 _PAGE = 500
+_TIMEOUT = 10.0
+"""Seconds until a server counts as not reachable."""
 _PATH = "/apscheduler"
 _FAILURES = (KazooException, KazooTimeoutError)
 
@@ -60,7 +62,7 @@ class OldZooKeeperStore(OldStore):
     def _children(self) -> list[str]:
         try:
             if self._owned and not self._client.connected:
-                self._client.start(timeout=10)
+                self._client.start(timeout=_TIMEOUT)
             return list(self._client.get_children(self._path))
         except NoNodeError as error:
             raise OldStoreError(self.where, "there is no such path") from error
