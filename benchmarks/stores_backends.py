@@ -12,17 +12,26 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from . import stores_mongodb
 from .engine_cases import Library, sqlite_engine
 
-SERVERS = ("postgresql", "mariadb", "redis")
+SERVERS = ("postgresql", "mariadb", "redis", "mongodb")
 STORES = ("memory", "sqlite", *SERVERS)
 SETTINGS = {
     "sqlite": "synchronous=FULL",
     "postgresql": "fsync and synchronous_commit on",
     "mariadb": "innodb_flush_log_at_trx_commit=1",
     "redis": "appendonly yes, appendfsync always",
+    "mongodb": "majority, journal (by the stand-in: in its file, not flushed)",
 }
-"""What a commit survives here: a power failure, on every store."""
+"""What a commit survives here: a power failure, but for MongoDB's stand-in, which survives a kill."""
+
+CLASSES = {
+    "memory": "MemoryJobStore",
+    "mongodb": "MongoDBJobStore",
+    "redis": "RedisJobStore",
+    "sqlalchemy": "SQLAlchemyJobStore",
+}
 
 Wrap = Callable[[type], type]
 
@@ -46,15 +55,14 @@ class Backend:
 
     def store(self, library: Library, wrap: Wrap = lambda cls: cls, **options: Any) -> Any:
         """A store of this library, of the class that *wrap* makes of its own. The *options* are for ours only."""
-        kind = self.kind if self.kind in ("memory", "redis") else "sqlalchemy"
-        name = {"memory": "MemoryJobStore", "redis": "RedisJobStore", "sqlalchemy": "SQLAlchemyJobStore"}[
-            kind
-        ]
-        cls = wrap(getattr(importlib.import_module(f"{library.package}.jobstores.{kind}"), name))
+        kind = self.kind if self.kind in CLASSES else "sqlalchemy"
+        cls = wrap(getattr(importlib.import_module(f"{library.package}.jobstores.{kind}"), CLASSES[kind]))
         if kind == "memory":
             return cls()
         if not library.ours:
             options = {}
+        if kind == "mongodb":
+            return cls(**stores_mongodb.options(library.ours, self.url), **options)
         if kind == "redis":
             parts = urlsplit(self.url)
             return cls(db=int(parts.path.strip("/") or 0), host=parts.hostname, port=parts.port, **options)
@@ -77,6 +85,8 @@ class Backend:
         elif self.kind == "redis":
             with self.redis() as client:
                 client.flushall()
+        elif self.kind == "mongodb":
+            stores_mongodb.clear(self.url)
         elif self.kind == "postgresql":
             with self.postgresql() as connection:
                 connection.execute("DROP SCHEMA public CASCADE")
@@ -105,6 +115,8 @@ class Backend:
         if self.kind == "redis":
             with self.redis() as client:
                 return f"Redis {client.info('server')['redis_version']}"
+        if self.kind == "mongodb":
+            return stores_mongodb.server_version(self.url)
         return f"SQLite {sqlite3.sqlite_version}"
 
     @contextmanager

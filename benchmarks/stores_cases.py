@@ -111,6 +111,24 @@ def known(library: Library, backend: Backend, size: int) -> Result:
     return _burst(library, scheduler, store, size, scheduler.resume)
 
 
+def trips(library: Library, backend: Backend, size: int) -> Result:
+    """How often ours asks its server for a batch of a burst, from its claim to the end that is written."""
+    counted = RoundTrips(backend.port)
+    scheduler = library.scheduler(store := store_of(library, backend.through(counted.port)))
+    scheduler.start(paused=True)
+    add_due_jobs(scheduler, size, bulk=True)
+    before: list[int] = []
+
+    def go() -> None:
+        before.append(counted.count)
+        scheduler.resume()
+
+    burst(library, scheduler, store, size, go)
+    spent = counted.count - before[0]
+    scheduler.shutdown()
+    return {"batch_round_trips": spent / len(store.claimed)}
+
+
 def restored(library: Library, backend: Backend, size: int) -> Result:
     """From start() on a store full of jobs that this process has to restore."""
     scheduler = library.scheduler(store := store_of(library, backend))
@@ -310,6 +328,7 @@ CASES: dict[str, Callable[..., Result]] = {
     "fill-due": fill_due,
     "fill-idle": fill_idle,
     "burst": known,
+    "trips": trips,
     "restored": restored,
     "processes": processes,
     "steady": steady,

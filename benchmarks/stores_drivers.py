@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from typing import Any
 
+from . import stores_mongodb
 from .stores_backends import Backend
 
 TABLE = "mainspring_jobs"
@@ -62,9 +63,14 @@ def runs_per_second(backend: Backend, size: int, claims: int, ends: int) -> floa
 
 
 def _open(backend: Backend) -> Opened:
-    return {"sqlite": _sqlite, "postgresql": _postgresql, "mariadb": _mariadb, "redis": _redis}[backend.kind](
-        backend
-    )
+    openers: dict[str, Callable[[Backend], Opened]] = {
+        "sqlite": _sqlite,
+        "postgresql": _postgresql,
+        "mariadb": _mariadb,
+        "redis": _redis,
+        "mongodb": lambda backend: stores_mongodb.driver(backend.url),
+    }
+    return openers[backend.kind](backend)
 
 
 def _update(columns: Sequence[str], mark: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from ..base import BaseJobStore
 from ..errors import JobStoreError
+from ..job import Job
 from ..owner import Owner
 from ..record import Record, Transition, Wanted, Written
 from ..recordstore import Applied, Choice, Won
@@ -21,6 +22,9 @@ from .layout import LAYOUT_ID, prepare
 from .link import Link
 from .listening import Listener
 from .writing import InDoubtError, Writing
+
+LARGEST: Final = (16 << 20) - (1 << 18)
+"""Bytes of a payload, so that there is room for the open runs beside it."""
 
 _TRIES: Final = 20
 
@@ -111,7 +115,7 @@ class MongoDBJobStore(SharedJobStore):
         try:
             self._link.check_version()
             prepare(self._link, self._logger)
-            self._adding.sweep(0)
+            self._adding.sweep(None)
         except BaseException:
             self._link.close()
             raise
@@ -175,6 +179,15 @@ class MongoDBJobStore(SharedJobStore):
         if self._looked_for_dead_at != looked:
             self._adding.sweep(now)
         return expired
+
+    def pack(self, job: Job) -> bytes:
+        payload = super().pack(job)
+        if len(payload) > LARGEST:
+            raise JobStoreError(
+                f"{self._link}: job {job.id!r} takes {len(payload):,} bytes, and MongoDB keeps at most 16 MB in a document: store the data "
+                "elsewhere, and give the job its name"
+            )
+        return payload
 
     # -- writing -------------------------------------------------------------------------------------------------------
 

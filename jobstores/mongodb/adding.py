@@ -13,7 +13,6 @@ keeps the new one beside it.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from random import uniform
@@ -66,8 +65,9 @@ class Adding:
     def __init__(self, link: Link, owner: Callable[[], Owner]) -> None:
         self._link = link
         self._owner = owner
-        self._name = os.urandom(8).hex()
         self._seen: dict[str, int] = {}
+        self._active: set[str] = set()
+        self._names: set[str] = set()
 
     def insert(self, records: Sequence[Record], stamp: str) -> None:
         """Add new records, all or none. Raises ConflictingIdError for the first id that is taken.
@@ -81,46 +81,58 @@ class Adding:
         for number in range(_TRIES):
             if pause:
                 Event().wait(uniform(0.5, 1.0) * pause)
-            batch = _Batch(self._link, records, stamp, f"{stamp}.{number}", self._owner().name)
-            waits: list[tuple[str, str]] | None = []
+            token = f"{stamp}.{number}"
+            waits: Sequence[tuple[str, str]] | None = ()
+            self._active.add(token)
             try:
-                waits = batch.add()
+                waits = self._try(records, stamp, token)
             except LostReplyError:
                 # What was staged, or may still be, is under a token that is not used again.
                 lost += 1
-                batch.undo()
                 if lost > 1:
                     raise
-            except (ConflictingIdError, BulkWriteError):
-                batch.undo()
-                raise
-            except JobStoreError as error:
-                if not isinstance(error, StoreUnreachableError):
-                    batch.undo()
-                raise
+            finally:
+                self._active.discard(token)
             if waits is None:
                 return
-            batch.undo()
-            if not self._resolve(waits, is_gone):
+            if not self._resolve(waits):
                 pause = min(2 * pause or 0.005, _LONGEST_PAUSE)
         raise StoreUnreachableError(
             f"{self._link}: somebody else is adding or changing a job of the same id ({records[0].id!r} or one beside it) all the time: try again"
         )
 
-    def sweep(self, now: int) -> None:
-        """Finish or undo what others have begun to add, and will not go on with."""
+    def sweep(self, now: int | None) -> None:
+        """Finish or undo what others have begun to add, and will not go on with. `now`: µs; None: only of those who are known to be dead."""
         staged = self._link.find({"adding": {"$exists": True}}, {"adding": 1, "by": 1}, limit=1_000)
         tokens = {str(document["adding"]): str(document.get("by")) for document in staged}
-        self._seen = {token: self._seen.get(token, now) for token in tokens}
+        if now is not None:
+            self._seen = {token: self._seen.get(token, now) for token in tokens}
         for token, owner in tokens.items():
-            if is_gone(owner) or now - self._seen[token] >= LEFT_AFTER:
+            if is_gone(owner) or (now is not None and now - self._seen[token] >= LEFT_AFTER):
                 _resolve(self._link, token)
 
-    def _resolve(self, tokens: Iterable[tuple[str, str]], may: Callable[[str], bool]) -> bool:
-        """Finish or undo those of these tokens whose owner may no longer go on. Whether that was all."""
+    def _try(self, records: Sequence[Record], stamp: str, token: str) -> Sequence[tuple[str, str]] | None:
+        """One try; see `_Batch.add`. What was staged in vain is taken away, as far as the server can be reached."""
+        name = self._owner().name
+        self._names.add(name)
+        batch = _Batch(self._link, records, stamp, token, name)
+        try:
+            waits = batch.add()
+        except UncertainReplyError:
+            raise  # they may have been added
+        except (ConflictingIdError, JobStoreError) as error:
+            if isinstance(error, LostReplyError) or not isinstance(error, StoreUnreachableError):
+                batch.undo()
+            raise
+        if waits is not None:
+            batch.undo()
+        return waits
+
+    def _resolve(self, tokens: Iterable[tuple[str, str]]) -> bool:
+        """Finish or undo those of these tokens whose owner does not go on. Whether that was all."""
         done = True
         for token, owner in tokens:
-            if may(owner):
+            if is_gone(owner) or (owner in self._names and token not in self._active):
                 _resolve(self._link, token)
             else:
                 done = False

@@ -43,7 +43,7 @@ PIPELINE: Final[list[dict[str, Any]]] = [
         "$match": {
             "$or": [
                 {"updateDescription.updatedFields.soon": {"$exists": True}},
-                {"fullDocument.soon": {"$exists": True}, "operationType": {"$in": ["insert", "replace"]}},
+                {"fullDocument.soon": {"$exists": True}},
             ]
         }
     },
@@ -92,7 +92,8 @@ class Listener:
                         self._hear(stream)
                         pause = FIRST_PAUSE
             except OperationFailure as error:
-                if error.code in _NEVER or not self._supported(error):
+                if error.code in _NEVER or error.code is None:
+                    # Without a code: one that only speaks the protocol.
                     self._logger.debug("The server tells nothing of changes, so it is polled: %s", error)
                     return
                 self._failed(error)
@@ -103,10 +104,6 @@ class Listener:
                     self._logger.exception("Listening for changes failed; it is tried again")
             self._stopping.wait(pause * random.uniform(0.5, 1.0))
             pause = min(2 * pause, LONGEST_PAUSE)
-
-    def _supported(self, error: OperationFailure) -> bool:
-        # Servers that only speak the protocol answer a stream without what it begins with.
-        return "operationTime" not in str(error)
 
     def _failed(self, error: Exception) -> None:
         # A scheduler without pushes polls. Its own calls say loudly enough that the server is gone.

@@ -92,7 +92,7 @@ class Proxy:
     def _requests(self, client: socket.socket, server: socket.socket) -> None:
         Thread(target=_pass_on, args=(server, client), daemon=True).start()
         try:
-            while request := _request(client):
+            while request := self._read(client):
                 with self._lock:
                     loss = self._losses[0][1] if self._losses and self._losses[0][0] in request else None
                     if loss:
@@ -109,6 +109,11 @@ class Proxy:
         finally:
             _end(client)
             _end(server)
+
+    @staticmethod
+    def _read(client: socket.socket) -> bytes:
+        """One request; nothing if the client has gone."""
+        return _request(client)
 
     def _lose(self, loss: Loss, request: bytes, client: socket.socket, server: socket.socket) -> None:
         late = socket.create_connection(("127.0.0.1", self._server), timeout=10)
