@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ..zones import as_zone
 
@@ -36,6 +36,9 @@ FREQUENCIES = ("YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY", "MINUTELY", "SE
 YEARLY, MONTHLY, WEEKLY, DAILY, HOURLY, MINUTELY, SECONDLY = range(7)
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  (wall times have no zone)
+#: A calendar's set of rules has one or two; whoever can write to a job store could have a search take minutes.
+MAX_RULES: Final = 200
+
 _PROPERTY = re.compile(r"(DTSTART|RRULE|EXRULE|RDATE|EXDATE)((?:;[^:]*)?):", re.IGNORECASE)
 _DATE = re.compile(r"(\d{4})(\d\d)(\d\d)(?:T(\d\d)(\d\d)(\d\d)(Z?))?", re.ASCII)
 _PARAMETER = re.compile(r';(?:TZID="?([^;"]+)"?|VALUE=DATE(?:-TIME)?|X-[A-Z0-9-]+=[^;]*)', re.IGNORECASE)
@@ -124,6 +127,10 @@ def read_rule(text: str) -> RuleText:
             pairs = _pairs(given[given.index(":") + 1 :] if ":" in line else given)
             value = "".join(";".join(pairs).upper().split())
             rules[name].append(_read_parts(shown, pairs))
+            if len(rules[name]) > MAX_RULES:
+                raise ValueError(
+                    f"rule: more than {MAX_RULES} lines of {name}: each is asked at every search"
+                )
         else:
             zone = _zone(parameters, shown)
             dates[name] += [_moment(date, zone, shown) for date in value.split(",")]
