@@ -15,9 +15,13 @@ import hmac
 import json
 from collections.abc import Iterable
 from json.encoder import encode_basestring
+from typing import Final
 
 from ..errors import SerializationError as SerializationError
 from ..errors import UnsupportedSerializationError as UnsupportedSerializationError
+
+MAX_PAYLOAD: Final = 64 << 20
+"""Bytes: no payload is stored, or looked into, that is larger."""
 
 
 class EnvelopeError(SerializationError, ValueError):
@@ -78,10 +82,23 @@ class Sealer:
         """The envelope as compact JSON in UTF-8. `serializer` must need no escaping."""
         signature = f'"{_signature(self._keys[0], job_id, serializer, body)}"' if self._keys else "null"
         text = f'{{"serializer":"{serializer}","signature":{signature},"body":{encode_basestring(body)}}}'
-        return text.encode()
+        data = text.encode()
+        if len(data) > MAX_PAYLOAD:
+            raise UnsupportedSerializationError(
+                "the job",
+                f"{len(data) >> 20} MiB in all",
+                f"a job store takes {MAX_PAYLOAD >> 20} MiB at most",
+                "Keep what is large elsewhere, and give the job its place",
+            )
+        return data
 
     def unseal(self, job_id: str, data: bytes) -> tuple[str, str]:
         """Serializer and body, the signature verified; raises EnvelopeError's subclasses and nothing else."""
+        if isinstance(data, bytes) and len(data) > MAX_PAYLOAD:
+            raise UnreadableEnvelopeError(
+                job_id,
+                f"the stored payload has {len(data):,} bytes, more than the {MAX_PAYLOAD:,} that are looked into",
+            )
         try:
             envelope = json.loads(data.decode())
             serializer, signature, body = envelope["serializer"], envelope["signature"], envelope["body"]

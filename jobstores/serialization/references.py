@@ -62,22 +62,31 @@ def resolve_reference(reference: str) -> Any:
     module raises while it is imported, SystemExit included, becomes an UnresolvableReferenceError too.
     """
     module_name, qualname = split_reference(reference)
+    found: Any = imported_module(reference, module_name)
+    passed = module_name
+    for name in qualname.split("."):
+        found = attribute_of(found, reference, passed, name)
+        passed = f"{passed}.{name}"
+    return found
+
+
+def imported_module(reference: str, module_name: str) -> Any:
+    """The module of a reference. Raises UnresolvableReferenceError."""
     try:
         # Not sys.modules: that would show a module which another thread is still importing.
-        found: Any = importlib.import_module(module_name)
+        return importlib.import_module(module_name)
     except (Exception, SystemExit) as error:
         raise UnresolvableReferenceError(
             reference, f"module {module_name!r} cannot be imported: {type(error).__name__}: {error}"
         ) from error
-    for depth, name in enumerate(parts := qualname.split(".")):
-        try:
-            found = getattr(found, name)
-        except (
-            Exception
-        ) as error:  # a module's __getattr__ or a descriptor is user code and may raise anything
-            owner = ".".join([module_name, *parts[:depth]])
-            raise UnresolvableReferenceError(reference, _missing_attribute(owner, name)) from error
-    return found
+
+
+def attribute_of(owner: Any, reference: str, passed: str, name: str) -> Any:
+    """One step on the way to what a reference names; `passed` is the way so far. Raises UnresolvableReferenceError."""
+    try:
+        return getattr(owner, name)
+    except Exception as error:  # a module's __getattr__ or a descriptor is user code and may raise anything
+        raise UnresolvableReferenceError(reference, _missing_attribute(passed, name)) from error
 
 
 def split_reference(reference: str) -> tuple[str, str]:

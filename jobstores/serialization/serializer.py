@@ -1,7 +1,6 @@
 """The serializer: a job's state to and from the payload that a store keeps, as tagged JSON or, if asked for, as a pickle."""
 
 import difflib
-import io
 import pickle
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping
@@ -23,7 +22,7 @@ from .envelope import (
 )
 from .references import UnresolvableReferenceError
 from .tags import TagCodec, to_text
-from .unpickling import RestrictedUnpickler
+from .unpickling import load_pickle
 
 __all__ = [
     "Serializer",
@@ -209,7 +208,7 @@ class Serializer:
         )
 
     def _from_pickle(self, body: str) -> Any:
-        return RestrictedUnpickler(io.BytesIO(b64decode(body, validate=True)), self._allowed).load()
+        return load_pickle(b64decode(body, validate=True), self._allowed)
 
 
 def _checked_protocol(protocol: int | None) -> int | None:

@@ -24,7 +24,7 @@ _FUNCTIONS = (FunctionType, BuiltinFunctionType, MethodType, MethodDescriptorTyp
 # A dataclass or enum on top of these has contents that are not in its fields.
 _CONTAINERS = (dict, list, tuple, set, frozenset, str, bytes, bytearray, int, float, complex, BaseException)
 
-_OUR_MODULES = f"{BaseTrigger.__module__.rpartition('.')[0]}."
+OUR_MODULES = f"{BaseTrigger.__module__.rpartition('.')[0]}."
 # Our own trigger classes and their references, as they are met: nearly every payload has one.
 _our_references: dict[type, str] = {}
 _our_classes: dict[str, Any] = {}
@@ -51,7 +51,7 @@ def encode_by_class(value: Any, encode: Encode, allowed: AllowedCallables | None
 
 def is_ours(kind: type) -> bool:
     """Whether this is one of the library's own trigger classes, which no allow-list needs to name."""
-    return kind.__module__.startswith(_OUR_MODULES) and issubclass(kind, BaseTrigger)
+    return kind.__module__.startswith(OUR_MODULES) and issubclass(kind, BaseTrigger)
 
 
 def encode_our_trigger(trigger: Any, encode: Encode) -> Json | None:
@@ -97,7 +97,7 @@ def _decode_trigger(spec: Json, resolve: Resolve) -> BaseTrigger:
     reference, state = spec
     trigger: BaseTrigger
     ours = _our_classes.get(reference)
-    if ours is None and reference.startswith(_OUR_MODULES):
+    if ours is None and reference.startswith(OUR_MODULES) and reference.rpartition(":")[2].isidentifier():
         found = resolve_reference(reference)
         if isinstance(found, type) and is_ours(found):
             ours = _our_classes[reference] = found
@@ -261,7 +261,8 @@ def _class_reference(value: Any, allowed: AllowedCallables | None) -> str:
 
 def _expect_class(found: Any, base: type) -> Any:
     if not (isinstance(found, type) and issubclass(found, base)):
-        raise TypeError(f"{found!r} is no subclass of {base.__name__}")
+        # Not its repr: a record may name anything, secrets among it, and errors get into logs.
+        raise TypeError(f"an object of type {type(found).__name__} is no subclass of {base.__name__}")
     return found
 
 
