@@ -68,7 +68,7 @@ class ClaimBatch:
                 continue
             if not isinstance(choice, Decision):
                 won.deferred.append(record)
-                room -= 1
+                room -= choice == "defer"
                 continue
             if transitions.changes_nothing(record, choice):
                 continue

@@ -203,9 +203,9 @@ class MemoryJobStore(RecordJobStore):
             if passed and job.id in passed:
                 continue
             choice = choose(before)
-            if choice == "defer":
+            if choice is not None and not isinstance(choice, Decision):
                 won.deferred.append(before)
-                room -= 1
+                room -= choice == "defer"
             if not isinstance(choice, Decision) or (
                 not choice.starts and transitions.changes_nothing(before, choice)
             ):

@@ -11,7 +11,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from typing import Any, Literal, TypeAlias
 
 from ..triggers import calls_user_code
@@ -51,8 +51,9 @@ from .record import (
 from .restored import RestoredJobs, is_immutable
 from .serialization.references import check_callable_args
 
-Choice: TypeAlias = Decision | Literal["defer"] | None
-"""What is to be done with a due record: a decision, to have it decided outside the step, or to pass it over."""
+Choice: TypeAlias = Decision | Literal["defer", "try"] | None
+"""What is to be done with a due record: a decision, to have it decided outside the step (`"try"`: it takes no room, since it may well turn out that
+it cannot be restored), or to pass it over."""
 
 
 @dataclass(slots=True)
@@ -250,6 +251,7 @@ class RecordJobStore(BaseJobStore):
         # `choose` runs inside the store's step, which may be repeated: what it notes is keyed, so that a repetition overwrites it.
         jobs: dict[str, Job] = {}
         passed: dict[str, None] = {}
+        tries = self._restored.tries
 
         def choose(record: Record) -> Choice:
             if record.version > FORMAT_VERSION:
@@ -261,7 +263,9 @@ class RecordJobStore(BaseJobStore):
                 if self._restored.is_quarantined(record, now):
                     passed[record.id] = None
                     return None
-                return "defer"
+                nonlocal tries
+                tries -= 1
+                return "defer" if tries < 0 else "try"
             due: Due | None = None
             if calls_user_code(job.trigger) and transitions.is_due(record, now):
                 prepared = holds.get(record.id)
@@ -312,6 +316,7 @@ class RecordJobStore(BaseJobStore):
                     continue
                 self._restored.keep(record, job)
             restored.append(job)
+        self._restored.tried(sum(isinstance(job, JobRestoreError) for job in restored))
         return restored
 
     def finish_runs(self, outcomes: Sequence[Outcome]) -> FinishResult:
@@ -374,7 +379,7 @@ class RecordJobStore(BaseJobStore):
         expired = self._expired(over_at)
         if not expired:
             return []
-        stamp, gone = self.owner.stamp(), _Gone()
+        stamp, gone = self.owner.stamp(), cache(is_gone)
         found: dict[str, list[RecoveredRun]] = {}
 
         def step(record: Record) -> Transition:
@@ -434,16 +439,3 @@ class RecordJobStore(BaseJobStore):
 
     def _random_bits(self) -> int:
         return self.owner.random.getrandbits(63)
-
-
-class _Gone:
-    """`is_gone`, asked once for each owner."""
-
-    def __init__(self) -> None:
-        self._answers: dict[str, bool] = {}
-
-    def __call__(self, owner: str) -> bool:
-        answer = self._answers.get(owner)
-        if answer is None:
-            answer = self._answers[owner] = is_gone(owner)
-        return answer

@@ -20,6 +20,9 @@ MAX_KNOWN_JOBS: Final = 100_000
 RETRY_QUARANTINED: Final = 60_000_000
 """µs after which a job that could not be restored is tried again, though nobody has changed it: its module may have come."""
 
+MAX_TRIED: Final = 1_000
+"""So many, at most, are tried to be restored in one claim beyond those there is room for."""
+
 
 @dataclass(slots=True)
 class _Known:
@@ -50,11 +53,22 @@ class RestoredJobs:
         self._store = store
         self._known: dict[str, _Known] = {}
         self._quarantined: dict[str, _Quarantined] = {}
+        self.tries = 0
+        """So many records may be tried to be restored in one claim, beyond those there is room for."""
+
+    def tried(self, failed: int) -> None:
+        """So many of the records of a claim cannot be restored.
+
+        Where there are many, those behind them do not wait until each had a place among the workers: twice as many are tried each time.
+        """
+        self.tries = min(MAX_TRIED, self.tries + 2 * failed) if failed else 0
 
     def get(self, record: Record) -> Job | None:
         """The job of a record, if it is known as it stands now."""
         known = self._known.get(record.id)
         if known is None or known.revision != record.revision or known.incarnation != record.incarnation:
+            return None
+        if known.job.executor != record.executor:  # no edit has done that
             return None
         return known.job
 
