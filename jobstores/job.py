@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..triggers.base import BaseTrigger
 from ..triggers.instants import from_micros, to_micros
 from .errors import JobLookupError
-from .options import checked_option
+from .options import checked_option, stored_option
 from .policy import DEFAULT, POLICY_OPTIONS, HasPolicy, stored_policy
 from .record import Record, Recovery, Transition
 from .serialization.references import (
@@ -310,7 +310,9 @@ class Job(HasPolicy):
         }
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        """Make the job of a state; imports the module of its function. Raises what a wrong reference raises."""
+        """Make the job of a state; imports the module of its function. Raises what a wrong reference raises, and TypeError or ValueError for
+        options that no job can have: who wrote it may not have been this library.
+        """
         if state.get("version", 1) > STATE_VERSION:
             raise ValueError(
                 f"Job has version {state['version']}, but only version {STATE_VERSION} or lower can be handled"
@@ -322,16 +324,17 @@ class Job(HasPolicy):
         self._func_ref = state["func"]
         self.func = resolve_reference(state["func"])
         self.trigger = state["trigger"]
-        self.executor = state["executor"]
         self.args = tuple(state["args"])
         self._kwargs = dict(state["kwargs"]) or None
-        self.name = state["name"]
-        self.misfire_grace_time = state["misfire_grace_time"]
-        self.coalesce = state["coalesce"]
-        self.max_instances = state["max_instances"]
+        name = state["name"]
+        self.name = name if type(name) is str else stored_option("name", name)
+        self.executor = stored_option("executor", state["executor"])
+        self.misfire_grace_time = stored_option("misfire_grace_time", state["misfire_grace_time"])
+        self.coalesce = stored_option("coalesce", state["coalesce"])
+        self.max_instances = stored_option("max_instances", state["max_instances"])
         # Not in states that APScheduler wrote.
-        self.recovery = state.get("recovery", "skip")
-        self.max_recoveries = state.get("max_recoveries", 3)
+        self.recovery = stored_option("recovery", state.get("recovery", "skip"))
+        self.max_recoveries = stored_option("max_recoveries", state.get("max_recoveries", 3))
         self._policy = stored_policy(state)
         self.next_run_time = state.get("next_run_time")
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final, get_args
 
-from .record import Run
+from ..triggers.instants import FIRST_INSTANT, LAST_INSTANT
+from .record import Recovery, Run, RunKind, RunState
 
 _encode = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
 _decode = json.JSONDecoder().decode
@@ -31,6 +32,15 @@ _DEFAULTS = {
 }
 """What is left out where it is the default; and `due`, where it is the first of the fire times."""
 
+_KINDS: Final = frozenset(get_args(RunKind))
+_STATES: Final = frozenset(get_args(RunState))
+_RECOVERIES: Final = frozenset(get_args(Recovery))
+_MOST: Final = 2**63 - 1
+_LONGEST: Final = 4 << 20
+"""Characters: some ten thousand open runs. A longer text is none of this library's, and would be read again and again."""
+_MOST_FIRE_TIMES: Final = 1_000
+"""So many fire times go into one claim (`scheduler.decision.MAX_FIRE_TIMES`)."""
+
 
 def dump_runs(runs: tuple[Run, ...]) -> str | None:
     """The runs as JSON; None if there are none."""
@@ -42,13 +52,59 @@ def dump_runs(runs: tuple[Run, ...]) -> str | None:
 
 
 def load_runs(text: str | None) -> tuple[Run, ...]:
-    """The runs of a text that `dump_runs` made. Raises ValueError if it is damaged."""
-    if not text:
+    """The runs of a text that `dump_runs` made. Raises ValueError for anything else: whoever can write to the store may have written it."""
+    if text is None or text == "":
         return ()
     try:
-        return tuple([_run(entry) for entry in _decode(text)])
-    except (LookupError, TypeError, AttributeError) as error:
+        if len(text) > _LONGEST:
+            raise ValueError(f"these are no open runs: {len(text):,} characters")
+        entries = _decode(text)
+        if type(entries) is not list:
+            raise ValueError(f"these are no open runs: {text[:200]!r}")
+        runs = tuple([_run(entry) for entry in entries])
+        for run in runs:
+            if not _is_sound(run):
+                raise ValueError(f"this is no open run: {str(run)[:200]}")
+        return runs
+    except (LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"these are no open runs: {text[:200]!r}") from error
+
+
+def _is_sound(run: Run) -> bool:
+    """Whether each field is of its kind, and a number that can be reckoned with."""
+    times, due = run.fire_times, run.due
+    owner, lease_until, claimed_at = run.owner, run.lease_until, run.claimed_at
+    incarnation, root, retry_at = run.incarnation, run.root, run.retry_at
+    return (
+        run.kind in _KINDS
+        and run.state in _STATES
+        and run.recovery in _RECOVERIES
+        and type(due) is int
+        and FIRST_INSTANT <= due <= LAST_INSTANT
+        and 0 < len(times) <= _MOST_FIRE_TIMES
+        and all(type(time) is int and FIRST_INSTANT <= time <= LAST_INSTANT for time in times)
+        and (owner is None or type(owner) is str)
+        and (
+            lease_until is None or (type(lease_until) is int and FIRST_INSTANT <= lease_until <= LAST_INSTANT)
+        )
+        and (claimed_at is None or (type(claimed_at) is int and FIRST_INSTANT <= claimed_at <= LAST_INSTANT))
+        and (retry_at is None or (type(retry_at) is int and FIRST_INSTANT <= retry_at <= LAST_INSTANT))
+        and (incarnation is None or type(incarnation) is int)
+        and (root is None or (type(root) is int and 0 <= root <= _MOST))
+        and type(run.run) is int
+        and 0 <= run.run <= _MOST
+        and type(run.attempt) is int
+        and 0 <= run.attempt <= _MOST
+        and type(run.recovered) is int
+        and 0 <= run.recovered <= _MOST
+        and type(run.retried) is int
+        and 0 <= run.retried <= _MOST
+        and type(run.max_recoveries) is int
+        and run.max_recoveries >= 0
+        and type(run.blocked) is bool
+        and type(run.more) is bool
+        and type(run.keeps) is bool
+    )
 
 
 def _claimed_run(run: Run) -> str | None:

@@ -15,6 +15,17 @@ def checked_option(name: str, value: Any) -> Any:
     return _CHECKS[name](name, value)
 
 
+def stored_option(name: str, value: Any) -> Any:
+    """The same for what a store has kept, which may be anything by now: nothing is imported for it."""
+    if name != "retry_on":
+        return _CHECKS[name](name, value)
+    if not isinstance(value, list | tuple) or not value or not all(type(one) is str for one in value):
+        raise TypeError(
+            f"{name} must be a list of references to exception classes, got {type(value).__name__}"
+        )
+    return tuple(value)
+
+
 def _text(name: str, value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a string, got {type(value).__name__}: {value!r}")

@@ -36,9 +36,14 @@ class Owner:
 def is_gone(owner: str) -> bool:
     """Whether the owner is surely gone: a process of this host that no longer exists. False where nobody can tell from here."""
     parts = owner.split(_SEPARATOR)
-    if len(parts) != 4 or parts[0] != _host() or parts[2] == "?" or not parts[1].isdigit():
+    if len(parts) != 4 or parts[0] != _host() or parts[2] == "?" or not _is_pid(parts[1]):
         return False
     return _process_start(int(parts[1])) != parts[2]
+
+
+def _is_pid(text: str) -> bool:
+    # Of str.isdigit alone, "²" is one, and a number may have more digits than int() takes.
+    return text.isascii() and text.isdigit() and len(text) < 12
 
 
 @cache

@@ -8,6 +8,8 @@ from functools import lru_cache
 from random import Random
 from typing import Any, Final, Literal, TypeAlias
 
+from .options import stored_option
+
 WhileRunning: TypeAlias = Literal["skip", "queue"]
 
 LONGEST_DELAY: Final = 366 * 86_400.0
@@ -98,13 +100,9 @@ def shared(policy: RunPolicy) -> RunPolicy:
 
 
 def stored_policy(state: Mapping[str, Any]) -> RunPolicy:
-    """The policy of a job's stored state. Not in states that were written by APScheduler, or before there were these options."""
-    options = {name: state[name] for name in POLICY_OPTIONS if name in state}
-    if not options:
-        return DEFAULT
-    if "retry_on" in options:
-        options["retry_on"] = tuple(options["retry_on"])
-    return DEFAULT.changed(options)
+    """The policy of a job's stored state. Raises TypeError or ValueError for what no job can have. Not in states that were written by APScheduler, or before there were these options."""
+    options = {name: stored_option(name, state[name]) for name in POLICY_OPTIONS if name in state}
+    return DEFAULT.changed(options) if options else DEFAULT
 
 
 class HasPolicy:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import re
-from typing import Final
+from typing import Any, Final
 
+from .damage import checked, damaged, report
 from .openruns import dump_runs, load_runs
 from .record import FORMAT_VERSION, UNREADABLE, Record
 
-_logger = logging.getLogger("mainspring.jobstores")
-_reported: set[str] = set()
+_is_number = re.compile("-?[0-9]{1,19}").fullmatch
+
+MASKED_BREAK: Final = "%!"
+"""What Redis's scripts answer in place of a line break within an id or a record, and of an empty one: nobody escapes anything so. As a stamp
+that is read it stands for what no scheduler has written, and any may."""
 
 # Tabs separate the fields of a record, line breaks the records of a batch.
 _escapes_needed = re.compile("[%\t\n]").search
@@ -60,7 +63,10 @@ def dump_record(record: Record) -> str:
 def load_record(job_id: str, line: str, payload: bytes | None = None) -> Record:
     """The record of a line. One that is damaged comes back as far as it can be read, with the version `UNREADABLE`."""
     fields = line.split("\t")
+    why: Exception | None = None
     try:
+        if MASKED_BREAK in line:
+            raise ValueError("a line break inside of it")
         (
             stamp,
             state,
@@ -75,7 +81,7 @@ def load_record(job_id: str, line: str, payload: bytes | None = None) -> Record:
             reason,
             runs,
         ) = fields
-        return Record(
+        record = Record(
             job_id,
             int(incarnation),
             unescaped(executor),
@@ -91,35 +97,37 @@ def load_record(job_id: str, line: str, payload: bytes | None = None) -> Record:
             int(forgotten),
             int(version),
         )
-    except ValueError:
-        return _damaged(job_id, fields, payload)
+    except ValueError as error:
+        why = error
+        record = _as_far_as_it_goes(job_id, fields, payload)
+    sound = checked(record)
+    if sound.version == UNREADABLE:
+        report("record", record, sound, why)
+    return sound
 
 
-def _damaged(job_id: str, fields: list[str], payload: bytes | None) -> Record:
+def _as_far_as_it_goes(job_id: str, fields: list[str], payload: bytes | None) -> Record:
     """What can be read of a record that is damaged, or that a later version has written with more fields."""
-    if job_id not in _reported:
-        # One damaged record must not stop all others, nor fill the log at every pass.
-        _reported.add(job_id)
-        _logger.exception(
-            "The record of job %r cannot be read: it is not run until somebody edits or removes it", job_id
-        )
     fields = [*fields, *[""] * 12][:12]
-    numbers = [int(field) if re.fullmatch("-?[0-9]+", field) else None for field in fields]
-    return Record(
-        job_id,
-        numbers[6] or 0,
-        unescaped(fields[2]),
-        numbers[3],
-        numbers[4],
-        numbers[5],
-        fields[1] if fields[1] in ("active", "paused", "parked", "ended", "importing") else "paused",  # type: ignore[arg-type]
-        (),
-        numbers[7] or 0,
-        fields[0],
-        payload,
-        unescaped(fields[10]) or None,
-        numbers[9] or 0,
-        UNREADABLE,
+    numbers: list[Any] = [int(field) if _is_number(field) else None for field in fields]
+    state: Any = fields[1]
+    return damaged(
+        Record(
+            job_id,
+            numbers[6],
+            unescaped(fields[2]),
+            numbers[3],
+            numbers[4],
+            numbers[5],
+            state,
+            (),
+            numbers[7],
+            MASKED_BREAK if not fields[0] or MASKED_BREAK in fields[0] else fields[0],
+            payload,
+            unescaped(fields[10]) or None,
+            numbers[9],
+            UNREADABLE,
+        )
     )
 
 

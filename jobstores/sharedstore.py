@@ -88,6 +88,12 @@ class SharedJobStore(RecordJobStore):
     def _unpack(self, record: Record) -> Job:
         job = Job.__new__(Job)
         job.__setstate__(self._serializer.loads(record.id, record.payload))
+        if job.executor != record.executor:
+            # The payload may be signed, and the record's fields are not: they say where the job waits, never where it runs.
+            raise ValueError(
+                f"its payload names the executor {job.executor!r}, and its record {record.executor!r}: somebody else than a job store has "
+                "changed one of them"
+            )
         return job
 
     # -- what was written lately ---------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from ..recordstore import Applied, Choice, Won
 from ..sharedstore import PAGE, SharedJobStore
 from .arguments import client_from, database, in_order
 from .claimstep import FEW, RESERVED_FOR, ClaimRound
-from .codec import in_pairs, in_pieces
+from .codec import in_lines, in_pairs, in_pieces
 from .durability import warnings_about
 from .keys import Keys
 from .link import Link
@@ -183,9 +183,7 @@ class RedisJobStore(SharedJobStore):
             lines, *bodies = self._link.run(READ, keys, "1" if payload else "", *map(escaped, page))
             records += [
                 load_record(job_id, line, body)
-                for job_id, line, body in zip(
-                    page, to_text(lines).split("\n"), in_pieces(bodies), strict=False
-                )
+                for job_id, line, body in zip(page, in_lines(lines), in_pieces(bodies), strict=False)
                 if line
             ]
         return records
@@ -205,7 +203,7 @@ class RedisJobStore(SharedJobStore):
 
     def overdue_executors(self, now: int) -> set[str]:
         aliases = self._link.run(OVERDUE, [self._keys.executors], now, self._keys.index_prefix)
-        return {unescaped(to_text(alias)) for alias in aliases}
+        return {unescaped(alias) for answered in aliases for alias in in_lines(answered)}
 
     def _leased(self, until: int, size: int) -> list[tuple[str, str]]:
         at_most = -1 if size > 2**53 else size

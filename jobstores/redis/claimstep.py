@@ -140,6 +140,8 @@ class ClaimRound(ClaimBatch):
                     continue
                 seen.add(job_id)
                 record = load_record(job_id, line)
+                if record.executor != alias:
+                    continue  # somebody else has entered it here
                 if record.wake_at is not None and record.wake_at > self._now:
                     # Beyond 2^53 µs the index cannot tell a time from its neighbours.
                     self._later = record.wake_at if self._later is None else min(self._later, record.wake_at)
@@ -167,7 +169,10 @@ def first_of(lines: bytes) -> Record | None:
 
 
 def to_time(score: bytes) -> int | None:
-    """The time of an index's score as the server writes it."""
-    if not score:
+    """The time of an index's score as the server writes it. None for one that is no time: then somebody else has written it."""
+    if score.isdigit():
+        return int(score)
+    try:
+        return int(float(score)) if score else None
+    except (ValueError, OverflowError):  # "inf"
         return None
-    return int(float(score)) if b"e" in score else int(score)

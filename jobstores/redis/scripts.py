@@ -42,6 +42,13 @@ local function values(key, fields)
   end
   return all
 end
+
+-- A text as a line: no id and no record is empty, or has line breaks. What somebody else has written does not move the lines behind it.
+local function line(text)
+  if text == '' then return '%!' end
+  if string.find(text, '\\n', 1, true) then return (string.gsub(text, '\\n', '%%!')) end
+  return text
+end
 """
 
 _FIRST_AFTER: Final = """
@@ -57,7 +64,7 @@ local function first_after(now, from)
     end
   end
   local text = id and redis.call('HGET', KEYS[1], id)
-  return wake, text and id .. '\\n' .. text or ''
+  return wake, text and line(id) .. '\\n' .. line(text) or ''
 end
 """
 
@@ -108,8 +115,8 @@ for place = 2, #KEYS do
   local reserve = tonumber(ARGV[3 * place])
   for number, id in ipairs(ids) do
     if texts[number] then
-      lines[#lines + 1] = id
-      lines[#lines + 1] = texts[number]
+      lines[#lines + 1] = line(id)
+      lines[#lines + 1] = line(texts[number])
       if reserves and number <= reserve then
         moved[#moved + 1] = reserved_until
         moved[#moved + 1] = id
@@ -163,21 +170,21 @@ for id, seen, from, to, at, lease, payload, text in string.gmatch(ARGV[4],
   ids[#ids + 1] = id
   changes[#changes + 1] = {seen, from, to, at, lease, payload, text}
 end
--- The stamp is what a record begins with.
+-- The stamp is what a record begins with. ('%!' is that of something that cannot have one: no scheduler has written it, and any may.)
 local current = values(records, ids)
 local lost, ways = {}, {}
 for number, text in ipairs(current) do
   local seen = changes[number][1]
   local same
   if text then
-    same = seen ~= '' and (string.sub(text, 1, #seen + 1) == seen .. '\\t' or text == seen)
+    same = seen == '%!' or seen ~= '' and (string.sub(text, 1, #seen + 1) == seen .. '\\t' or text == seen)
   else
     same = seen == ''
   end
   if not same then
     lost[#lost + 1] = ids[number]
     ways[#ways + 1] = ids[number]
-    ways[#ways + 1] = text or ''
+    ways[#ways + 1] = text and line(text) or ''
     changes[number] = false
   end
 end
@@ -321,7 +328,7 @@ READ: Final = Script(
 local ids = {}
 for place = 2, #ARGV do ids[#ids + 1] = ARGV[place] end
 local texts = values(KEYS[1], ids)
-for number = 1, #ids do texts[number] = texts[number] or '' end
+for number = 1, #ids do texts[number] = texts[number] and line(texts[number]) or '' end
 if ARGV[1] ~= '1' then return {table.concat(texts, '\\n')} end
 return {table.concat(texts, '\\n'), bodies(ids)}
 """
@@ -334,10 +341,14 @@ READ_PAGE: Final = Script(
 -- A page of all records. KEYS: records, payloads. ARGV: cursor; about how many; '1' for the payloads, too.
 -- Answers the next cursor ('0' behind the last page), lines of ids and records, and payloads.
 local page = redis.call('HSCAN', KEYS[1], ARGV[1], 'COUNT', ARGV[2])
-local lines = table.concat(page[2], '\\n')
+local ids, lines = {}, {}
+for place = 1, #page[2], 2 do
+  ids[#ids + 1] = page[2][place]
+  lines[#lines + 1] = line(page[2][place])
+  lines[#lines + 1] = line(page[2][place + 1])
+end
+lines = table.concat(lines, '\\n')
 if ARGV[3] ~= '1' then return {page[1], lines} end
-local ids = {}
-for place = 1, #page[2], 2 do ids[#ids + 1] = page[2][place] end
 return {page[1], lines, bodies(ids)}
 """
 )
@@ -350,8 +361,8 @@ local ids = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', ARGV[1], 'LIMIT', 0, AR
 local lines, strays = {}, {}
 for number, text in ipairs(values(KEYS[1], ids)) do
   if text then
-    lines[#lines + 1] = ids[number]
-    lines[#lines + 1] = text
+    lines[#lines + 1] = line(ids[number])
+    lines[#lines + 1] = line(text)
   else
     strays[#strays + 1] = ids[number]
   end

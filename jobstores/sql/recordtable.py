@@ -130,7 +130,7 @@ class RecordTable:
 
     def overdue_executors(self, session: Session, now: int) -> set[str]:
         """The executors that have something due."""
-        return {row[0] for row in session.rows(self._sql.overdue_executors, (now,))}
+        return {str(row[0]) for row in session.rows(self._sql.overdue_executors, (now,))}
 
     def leased(self, session: Session, until: int, size: int) -> list[tuple[str, str]]:
         """Ids and open runs, as text, of the records with a lease that ends at `until` or before; the earliest first."""

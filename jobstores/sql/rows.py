@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from typing import Any, Final
 
+from ..damage import checked, report
 from ..openruns import dump_runs, load_runs
 from ..record import FORMAT_VERSION, UNREADABLE, Record, lease_time
-
-_logger = logging.getLogger("mainspring.jobstores")
-_reported: set[str] = set()
 
 READ: Final = (
     "id",
@@ -70,22 +67,15 @@ INSERTED: Final = (
 
 def to_record(row: Sequence[Any], payload: Any = None) -> Record:
     """The record of a row that begins with the columns of `READ`, without its payload unless that is given."""
-    runs, version = row[7], row[12]
+    runs, version, why = row[7], row[12], None
     if runs is None:
         open_runs: tuple[Any, ...] = ()
     else:
         try:
             open_runs = load_runs(runs)
-        except ValueError:
-            # One damaged row must not stop all others, nor fill the log at every pass.
-            if row[0] not in _reported:
-                _reported.add(row[0])
-                _logger.exception(
-                    "The open runs of job %r cannot be read: it is not run until somebody edits or removes it",
-                    row[0],
-                )
-            open_runs, version = (), UNREADABLE
-    return Record(
+        except ValueError as error:
+            open_runs, version, why = (), UNREADABLE, error
+    record = Record(
         row[0],
         row[1],
         row[2],
@@ -101,6 +91,10 @@ def to_record(row: Sequence[Any], payload: Any = None) -> Record:
         row[11],
         version,
     )
+    sound = checked(record)
+    if sound.version == UNREADABLE:
+        report("open runs" if why and sound is record else "row", record, sound, why)
+    return sound
 
 
 def to_full_record(row: Sequence[Any]) -> Record:

@@ -56,6 +56,7 @@ class SQLite(Dialect):
         self._readers = 0
         self._gate = Condition(Lock())  # who holds it lets nobody begin to read
         self._held_for_fork = False
+        self._met_no_text = False
         _all.add(self)
         self.shared = not _is_in_memory(engine.url)
         if not self.shared and isinstance(engine.pool, SingletonThreadPool):
@@ -109,13 +110,13 @@ class SQLite(Dialect):
     @contextmanager
     def reading(self) -> Iterator[Session]:
         if not self.shared:
-            with self._writers, self._engine.connect() as connection:
+            with self._writers, self._connected() as connection:
                 yield Session(connection)
             return
         with self._gate:
             self._readers += 1
         try:
-            with self._engine.connect() as connection:
+            with self._connected() as connection:
                 yield Session(connection)
         finally:
             with self._gate:
@@ -124,12 +125,25 @@ class SQLite(Dialect):
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
-        with self._writers, self._engine.connect() as connection:
+        with self._writers, self._connected() as connection:
             if self._owned:
                 yield Session(connection)
             else:
                 with self._settings(connection):
                     yield Session(connection)
+
+    @contextmanager
+    def _connected(self) -> Iterator[sa.Connection]:
+        with self._engine.connect() as connection:
+            if not self._met_no_text:
+                yield connection
+                return
+            driver: Any = connection.connection.driver_connection
+            before, driver.text_factory = driver.text_factory, _text_or_bytes
+            try:
+                yield connection
+            finally:
+                driver.text_factory = before
 
     @contextmanager
     def _settings(self, connection: sa.Connection) -> Iterator[None]:
@@ -158,6 +172,10 @@ class SQLite(Dialect):
 
     def is_passing(self, error: BaseException) -> bool:
         cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+        if not self._met_no_text and "Could not decode to UTF-8" in str(cause):
+            # SQLite keeps any bytes as text. From now on they are read as bytes, and damage their own record only.
+            self._met_no_text = True
+            return True
         code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
         return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
@@ -171,6 +189,14 @@ class SQLite(Dialect):
         self._readers, self._gate = 0, Condition(Lock())
         _abandoned.append(self._engine.pool)
         self._engine.dispose(close=False)
+
+
+def _text_or_bytes(data: bytes) -> str | bytes:
+    """What stands in a column of text: text, if it is that."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data
 
 
 def _before_fork() -> None:

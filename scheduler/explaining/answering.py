@@ -11,6 +11,7 @@ from ...jobstores.record import Record, is_over
 from ...jobstores.serialization.references import callable_name
 from ...triggers import BaseTrigger
 from ...triggers.instants import to_micros
+from ..care import not_understood
 from ..decision import following_time
 from ..engine import Engine
 from ..errors import SchedulerNotRunningError
@@ -94,8 +95,8 @@ class Answering:
                 )
         quarantined = inquiry.not_restorable
         state: ExplainedState = record.state
-        if quarantined is not None and state in ("active", "ended"):
-            state = "quarantined"
+        if quarantined is not None and (state in ("active", "ended") or not_understood(record)):
+            state = "quarantined"  # of a damaged record nobody knows whether it is paused
         return JobExplanation(
             record.id,
             port.alias,

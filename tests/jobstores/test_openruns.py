@@ -15,7 +15,7 @@ runs = st.builds(
     Run,
     run=bits,
     kind=st.sampled_from(["schedule", "retry", "rerun", "now", "queued"]),
-    fire_times=st.lists(micros, max_size=3).map(tuple),
+    fire_times=st.lists(micros, min_size=1, max_size=3).map(tuple),
     due=micros,
     state=st.sampled_from(["claimed", "waiting", "lost"]),
     attempt=st.integers(1, 3),
@@ -31,7 +31,7 @@ runs = st.builds(
     retried=st.integers(0, 2),
     keeps=st.booleans(),
     root=st.none() | bits,
-    retry_at=st.none() | st.integers(0, 2**60),
+    retry_at=st.none() | micros,
     extra=st.dictionaries(st.text().map("x".__add__), st.none() | st.text() | bits).map(
         lambda d: tuple(d.items())
     ),
