@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias, get_args
 
 from bson.int64 import Int64
 
+from ..damage import checked, damaged, report
 from ..openruns import dump_runs, load_runs
 from ..record import FORMAT_VERSION, UNREADABLE, Record, State, is_sooner, lease_time
 
 Document: TypeAlias = "dict[str, Any]"
 
-_logger = logging.getLogger("mainspring.jobstores")
-_reported: set[str] = set()
 
 PLAIN: Final = (
     "stamp",
@@ -190,7 +188,7 @@ def load_record(document: Mapping[str, Any]) -> Record:
         ):
             raise ValueError("a field is of another type")
         incarnation, revision, forgotten, version = map(_number, numbers)
-        return Record(
+        record = Record(
             from_bson(job_id),
             incarnation,
             from_bson(executor),
@@ -206,8 +204,12 @@ def load_record(document: Mapping[str, Any]) -> Record:
             forgotten,
             version,
         )
-    except (KeyError, ValueError, TypeError):
-        return _damaged(document)
+    except (KeyError, ValueError, TypeError) as error:
+        return _damaged(document, error)
+    sound = checked(record)
+    if sound.version == UNREADABLE:
+        report("record", record, sound)
+    return sound
 
 
 def _number(value: Any) -> int:
@@ -216,34 +218,32 @@ def _number(value: Any) -> int:
     return int(value)
 
 
-def _damaged(document: Mapping[str, Any]) -> Record:
+def _damaged(document: Mapping[str, Any], why: Exception) -> Record:
     """What can be read of a document that is damaged, or that somebody else has put there."""
     take = document.get
     name = take("_id")
     job_id = from_bson(name) if isinstance(name, str) else repr(name)
-    if job_id not in _reported:
-        # One damaged document must not stop all others, nor fill the log at every pass.
-        _reported.add(job_id)
-        _logger.exception(
-            "The record of job %r cannot be read: it is not run until somebody edits or removes it", job_id
+    payload = take("payload")
+    shown = damaged(
+        Record(
+            job_id,
+            _if(int, take("incarnation")),
+            from_bson(_if(str, take("executor")) or ""),
+            _if(int, take("wake_at")),
+            _if(int, take("next_run_time")),
+            _if(int, take("fire_time")),
+            take("state"),  # type: ignore[arg-type]
+            (),
+            _if(int, take("revision")),
+            _if(str, take("stamp")) or "",
+            payload if isinstance(payload, bytes) else None,
+            from_bson(_if(str, take("reason")) or "") or None,
+            _if(int, take("forgotten")),
+            UNREADABLE,
         )
-    state, payload = take("state"), take("payload")
-    return Record(
-        job_id,
-        _if(int, take("incarnation")) or 0,
-        from_bson(_if(str, take("executor")) or ""),
-        _if(int, take("wake_at")),
-        _if(int, take("next_run_time")),
-        _if(int, take("fire_time")),
-        state if isinstance(state, str) and state in _STATES else "paused",  # type: ignore[arg-type]
-        (),
-        _if(int, take("revision")) or 0,
-        _if(str, take("stamp")) or "",
-        payload if isinstance(payload, bytes) else None,
-        from_bson(_if(str, take("reason")) or "") or None,
-        _if(int, take("forgotten")) or 0,
-        UNREADABLE,
     )
+    report("record", shown, shown, why)
+    return shown
 
 
 def _if(kind: type[Any], value: Any) -> Any:

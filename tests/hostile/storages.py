@@ -1,7 +1,8 @@
 """Where records are written past all stores, as somebody would who has the right to write: one small class for each kind of store."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from mainspring.jobstores.base import BaseJobStore
@@ -192,6 +193,96 @@ class Redis(Storage):
                 client.unlink(key)
 
 
+class MongoDB(Storage):
+    untyped = True
+
+    def store(self, **options: Any) -> BaseJobStore:
+        from mainspring.jobstores.mongodb import MongoDBJobStore
+
+        return MongoDBJobStore(collection=self.place, url=self.url, **options)
+
+    def client(self) -> Any:
+        import pymongo
+
+        return pymongo.MongoClient(self.url)
+
+    def write(self, records: Iterable[Hostile]) -> set[str]:
+        from bson.int64 import Int64
+
+        documents = []
+        for record in records:
+            row = row_of(record)
+            del row["lease_at"]
+            document = {name: Int64(value) if type(value) is int else value for name, value in row.items()}
+            documents.append({"_id": document.pop("id"), **document})
+        with self.client() as client:
+            client["mainspring"][self.place].insert_many(documents, ordered=False)
+        return {str(document["_id"]) for document in documents}
+
+    def clear(self) -> None:
+        with self.client() as client:
+            client["mainspring"].drop_collection(self.place)
+
+
+class ZooKeeper(Storage):
+    lines = True
+    largest = 900_000
+
+    def store(self, **options: Any) -> BaseJobStore:
+        from mainspring.jobstores.zookeeper import ZooKeeperJobStore
+
+        return ZooKeeperJobStore(f"/{self.place}", hosts=self.url, **options)
+
+    @contextmanager
+    def client(self) -> Iterator[Any]:
+        from kazoo.client import KazooClient
+
+        client = KazooClient(self.url)
+        client.start(10)
+        try:
+            yield client
+        finally:
+            client.stop()
+            client.close()
+
+    def write(self, records: Iterable[Hostile]) -> set[str]:
+        from mainspring.jobstores.zookeeper.layout import Layout, encoded_alias, name_of
+
+        paths, taken, answers = Layout(f"/{self.place}"), set(), []
+        with self.client() as client:
+            for record in records:
+                row, name = row_of(record), name_of(record.id)
+                line = line_of(row) if record.text is None else record.text
+                if len(line) > self.largest:
+                    continue  # the server closes the connection
+                entry = f"{NOW:018d}.-.{encoded_alias(row['executor'])}.{name}.{row['revision']:016x}"
+                answers.append(client.create_async(paths.record(name), record.id.encode() + b"\n" + line))
+                answers.append(client.create_async(paths.payload(name), record.payload))
+                answers.append(client.create_async(paths.entry(entry), b""))
+                taken.add(record.id)
+            for answer in answers:
+                answer.get(30)
+        return taken
+
+    def clear(self) -> None:
+        # One by one it would take a minute.
+        with self.client() as client:
+            buckets = [
+                f"/{self.place}/{kind}/{number:02x}"
+                for kind in ("records", "payloads", "index")
+                for number in range(256)
+            ]
+            names = [client.get_children_async(bucket) for bucket in buckets]
+            gone = [
+                client.delete_async(f"{bucket}/{name}")
+                for bucket, found in zip(buckets, names, strict=True)
+                for name in found.get(30)
+            ]
+            for answer in gone:
+                answer.wait(30)
+            client.delete(f"/{self.place}", recursive=True)
+
+
 def line_of(row: Mapping[str, Any]) -> bytes:
     """The plain fields as `jobstores/redis/codec.py` writes them."""
     names = (
@@ -218,4 +309,6 @@ STORAGES: dict[str, type[Storage]] = {
     "postgresql": PostgreSQL,
     "mariadb": MariaDB,
     "redis": Redis,
+    "mongodb": MongoDB,
+    "zookeeper": ZooKeeper,
 }

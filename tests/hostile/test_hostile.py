@@ -23,6 +23,8 @@ GOOD = [f"good-{number}" for number in range(20)]
 OPTIONS: dict[str, Any] = {"signing_keys": [KEY, OLD_KEY], "allowed_callables": [malice.GOOD]}
 NOT_TRIED = ("fields", "runs", "types", "line")
 """Kinds of records that are seen to be damaged without being restored."""
+SERVERS = {"redis": "redis_server", "mongodb": "mongodb_server"}
+"""The fixtures that are not called as the kind of store is."""
 
 
 @pytest.fixture(params=STORAGES)
@@ -32,7 +34,7 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]
     if kind == "sqlite":
         url = f"sqlite:///{tmp_path / 'jobs.sqlite'}"
     else:
-        url = request.getfixturevalue("redis_server" if kind == "redis" else kind).url
+        url = request.getfixturevalue(SERVERS.get(kind, kind)).url
     made = STORAGES[kind](url, f"hostile_{uuid4().hex}")
     store = made.store()
     store.start(None, "default")
