@@ -177,7 +177,7 @@ class ZooKeeperJobStore(SharedJobStore):
             if len(entries) >= size:
                 break
             entries.append(entry)
-        stored = {each.entry: each for each in self._seen.values()} if entries else {}
+        stored = {each.entry: each for each in list(self._seen.values())} if entries else {}
         unknown = [layout.record_name_of(entry) for entry in entries if entry not in stored]
         found = [stored[entry] for entry in entries if entry in stored] + self._reading.by_name(unknown)
         return [(each.record.id, dump_runs(each.record.runs) or "") for each in found]

@@ -35,7 +35,7 @@ class ClaimRound(ClaimBatch):
         super().__init__(now, choose, owner=owner, lease_until=lease_until, stamp=stamp)
         self._view = view
         self._reading = reading
-        self._known = {stored.entry: stored for stored in seen.values()} if seen else {}
+        self._known = {stored.entry: stored for stored in list(seen.values())} if seen else {}
         self._from: dict[str, Stored] = {}
         self.read: dict[str, Stored] = {}
         """What it had to read."""
