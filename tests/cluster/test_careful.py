@@ -9,5 +9,6 @@ def test_attempts_are_followed_and_limits_hold(place: Place) -> None:
     findings = cluster.run()
     print(findings, cluster.parked_again)
     assert not findings.wrong, "\n".join(findings.wrong)
-    assert findings.attempts > findings.runs > 100
+    # A run that has to wait for a busy machine stands for those that are due meanwhile: it is a half of what there may be.
+    assert findings.attempts > findings.runs > 50
     assert cluster.parked_again > 0
