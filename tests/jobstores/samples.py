@@ -46,6 +46,9 @@ class EveryMinute(BaseTrigger):
 
     asked: ClassVar[int] = 0
 
+    def __repr__(self) -> str:  # tests are named by it
+        return "EveryMinute()"
+
     def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
         EveryMinute.asked += 1
         return now if previous_fire_time is None else previous_fire_time + timedelta(minutes=1)

@@ -313,6 +313,9 @@ class Stored(BaseTrigger):
     def __init__(self, hour: int) -> None:
         self.hour = hour
 
+    def __repr__(self) -> str:  # tests are named by it
+        return f"Stored({self.hour})"
+
     def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
         return CronTrigger(hour=self.hour, timezone=UTC).get_next_fire_time(previous_fire_time, now)
 

@@ -29,6 +29,9 @@ class Pytz(tzinfo):
         self.zone = zone
         self._offset = timedelta(minutes=minutes)
 
+    def __repr__(self) -> str:  # tests are named by it
+        return f"Pytz({self.zone!r})"
+
     def utcoffset(self, dt: datetime | None) -> timedelta:
         return self._offset
 
