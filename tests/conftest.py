@@ -2,7 +2,8 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,20 @@ from tests.servers.asking import own_server, shared_server
 # that the tests start, Python's own handler included: those that are sent a Ctrl-C would never notice.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, Any, Any]:
+    """Where several processes share out the tests (pytest-xdist), they send what a test has logged as UTF-8; some log what is none on purpose."""
+    return _as_utf_8((yield))
+
+
+def _as_utf_8(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_as_utf_8(key): _as_utf_8(each) for key, each in value.items()}
+    return type(value)(map(_as_utf_8, value)) if isinstance(value, list | tuple) else value
 
 
 @pytest.fixture(scope="session")
