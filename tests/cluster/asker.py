@@ -8,12 +8,14 @@ import json
 import logging
 import random
 import sys
+from pathlib import Path
 from threading import Event
+from typing import Literal
 
 from mainspring.jobstores.errors import JobLookupError
 from mainspring.scheduler.background import BackgroundScheduler
 
-from tests.cluster.careful_jobs import note_asked, note_removed
+from tests.cluster.careful_jobs import note_asked, note_removed, read_attempts
 from tests.cluster.jobs import say
 from tests.cluster.logbook import now
 from tests.cluster.stores import SharedStore
@@ -37,15 +39,18 @@ def main() -> None:
 def work(
     scheduler: BackgroundScheduler, folder: str, end: int, asked: list[str], removed: list[tuple[str, int]]
 ) -> int:
-    """Ask any of these jobs to run, one after the other, until the end, and remove each of those at its time; how many calls that were."""
+    """Ask any of these jobs to run, one after the other, until the end, and remove each of those at its time, or when it has begun if that is
+    later (one that was lost before stays); how many calls that were.
+    """
     luck, pace, calls = random.Random(end), Event(), 0
     left = sorted(removed, key=lambda each: -each[1])
-    while now() < end:
+    while left or now() < end:
         calls += 1
-        if left and left[-1][1] <= now():
+        if left and left[-1][1] <= now() and (fate := fate_of(scheduler, folder, left[-1][0])):
             job_id, _ = left.pop()
-            scheduler.remove_job(job_id)
-            note_removed(folder, job_id)
+            if fate == "begun":
+                scheduler.remove_job(job_id)
+                note_removed(folder, job_id)
         else:
             job_id = luck.choice(asked)
             try:
@@ -54,6 +59,15 @@ def work(
                 pass  # its schedule is over, and its last run
         pace.wait(PACE)
     return calls
+
+
+def fate_of(scheduler: BackgroundScheduler, folder: str, job_id: str) -> Literal["begun", "lost"] | None:
+    """Whether this one-off has begun, or was lost before that; None: neither, a busy machine is late with it."""
+    if any(each.job == job_id for each in read_attempts(Path(folder))):
+        return "begun"
+    if any(job.job_id == job_id for job in scheduler.get_parked_jobs()):
+        return "lost"
+    return None
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from mainspring.jobstores.redis import RedisJobStore
 from mainspring.jobstores.sqlalchemy import SQLAlchemyJobStore
 from mainspring.scheduler.background import BackgroundScheduler
 
+from tests.guards.test_jobs_that_call_the_scheduler import join_the_keepers
 from tests.scheduler.watching import Heard, nothing, stop, within_time
 from tests.servers import Server
 
@@ -57,6 +58,9 @@ def server(request: pytest.FixtureRequest) -> Iterator[tuple[Server, BackgroundS
     if server.running:
         server.thaw()
     stop(scheduler)
+    # As long as the server is there: what is left would keep on trying for the length of a lease, in the midst of the next tests.
+    if server.running:
+        join_the_keepers()
 
 
 def runs(heard: Heard, job_id: str) -> int:
