@@ -14,6 +14,7 @@ from ..owner import Owner
 from ..record import Record, Transition, Wanted, Written
 from ..recordstore import Applied, Choice, Won
 from ..sharedstore import PAGE, SharedJobStore
+from . import connecting as _  # noqa: F401 - first: it says what is to be installed
 from .adding import Adding
 from .arguments import client_from, name_of
 from .claimstep import ClaimRound
@@ -243,7 +244,8 @@ class MongoDBJobStore(SharedJobStore):
 
     def _clear(self) -> None:
         # By what was read, so that a request that is late deletes nothing that is added behind it.
-        while records := self._link.find({"stamp": {"$type": "string"}}, {"stamp": 1}, limit=PAGE):
+        ours = {"_id": {"$type": "string"}, "stamp": {"$type": "string"}}
+        while records := self._link.find(ours, {"stamp": 1}, limit=PAGE):
             condition = {
                 "_id": {"$in": [document["_id"] for document in records]},
                 "stamp": {"$in": [*{document["stamp"]: None for document in records}]},

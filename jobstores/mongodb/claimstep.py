@@ -133,11 +133,12 @@ class ClaimRound(ClaimBatch):
         ]
 
     def _is_due(self, document: Document) -> bool:
+        # What is no whole number, nobody here has written: it is passed over like what is due and damaged.
         at = document.get("wake_at")
-        return not isinstance(at, int | float) or at <= self._now
+        return not isinstance(at, int) or at <= self._now
 
-    def _note(self, at: Any) -> None:
-        if isinstance(at, int | float) and (self._later is None or at < self._later):
+    def _note(self, at: int) -> None:
+        if self._later is None or at < self._later:
             self._later = int(at)
 
     def _is_new(self, document: Document) -> bool:
