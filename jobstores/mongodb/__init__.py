@@ -14,7 +14,7 @@ from ..owner import Owner
 from ..record import Record, Transition, Wanted, Written
 from ..recordstore import Applied, Choice, Won
 from ..sharedstore import PAGE, SharedJobStore
-from . import connecting as _  # noqa: F401 - first: it says what is to be installed
+from . import connecting as _first  # noqa: F401 - it says what is to be installed
 from .adding import Adding
 from .arguments import client_from, name_of
 from .claimstep import ClaimRound
