@@ -46,6 +46,7 @@ _OWN = {
         "mongodb": "jobstores.mongodb:MongoDBJobStore",
         "redis": "jobstores.redis:RedisJobStore",
         "sqlalchemy": "jobstores.sqlalchemy:SQLAlchemyJobStore",
+        "zookeeper": "jobstores.zookeeper:ZooKeeperJobStore",
     },
 }
 
@@ -54,6 +55,7 @@ _EXTRAS = {
     ("jobstores", "mongodb"): "mongodb",
     ("jobstores", "redis"): "redis",
     ("jobstores", "sqlalchemy"): "sqlalchemy",
+    ("jobstores", "zookeeper"): "zookeeper",
 }
 
 #: What is said wherever the line of a crontab was given for something else.
