@@ -51,11 +51,12 @@ class Mover:
             raise ValueError(f'on_error must be "error" or "skip", got {on_error!r}')
         with self._scheduler._lock:
             pending = [new for new in self._scheduler._pending.values() if jobstore in (None, new.jobstore)]
-            known = jobstore is None or jobstore in ("default", *self._scheduler._jobstores)
+            stopped = self._scheduler._engine is None
+            known = stopped and jobstore in ("default", *self._scheduler._jobstores)
         ports = self._scheduler._ports_of(jobstore)
-        if not (known or ports or pending):
+        if jobstore is not None and not (known or ports or pending):
             raise KeyError(f"No such job store: {jobstore}")
-        if self._scheduler._engine is None and not pending:
+        if stopped and not pending:
             raise SchedulerNotRunningError  # its stores may be full: an empty file would look like a backup of them
         export = _Export([(port.store, port.alias) for port in ports], pending, on_error, on_progress)
         number = write_document(outfile, export.entries())

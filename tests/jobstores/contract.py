@@ -6,10 +6,11 @@ asked of the store (`shared`), never concluded from its name. A store that was w
 `OwnedJobStoreContract`, the parts that apply to it.
 """
 
+from tests.jobstores.contract_arriving import ArrivingRecordContract
 from tests.jobstores.contract_claims import ClaimContract
 from tests.jobstores.contract_cluster import ClusterContract
 from tests.jobstores.contract_edits import EditContract
-from tests.jobstores.contract_importing import ArrivingRecordContract, ImportingContract
+from tests.jobstores.contract_importing import ImportingContract
 from tests.jobstores.contract_leases import LeaseContract
 from tests.jobstores.contract_public import PublicContract
 from tests.jobstores.contract_records import RecordContract

@@ -12,6 +12,7 @@ import pytest
 from mainspring.events import EVENT_EXECUTOR_UNKNOWN, EVENT_JOB_ADDED, EVENT_JOB_EXECUTED, JobEvent
 from mainspring.jobstores.base import ConflictingIdError, JobLookupError
 from mainspring.jobstores.memory import MemoryJobStore
+from mainspring.jobstores.record import Plan, Run
 from mainspring.jobstores.sqlalchemy import SQLAlchemyJobStore
 from mainspring.jobstores.transfer import (
     ConflictingIdsError,
@@ -25,6 +26,7 @@ from mainspring.scheduler import SchedulerNotRunningError
 from mainspring.scheduler.virtual import VirtualScheduler
 from mainspring.triggers import IntervalTrigger
 
+from tests.jobstores.driving import NOW, new_job
 from tests.jobstores.samples import vanishing_module, work
 from tests.scheduler.watching import START, Heard, at, background, started, virtual
 
@@ -259,6 +261,16 @@ def test_what_the_callback_raises_comes_through_and_nothing_is_imported(
         assert heard.of(EVENT_JOB_ADDED) == []
         other.import_jobs(path)
         assert ids(other) == ["a"]
+
+
+def test_the_runs_of_jobs_that_arrive_are_not_shown(scheduler: VirtualScheduler) -> None:
+    lost = Run(7, "schedule", (NOW,), NOW, "lost", owner="another/1/2/3", claimed_at=NOW)
+    waiting = Run(8, "now", (NOW,), NOW, "waiting")
+    for job_id, state in (("hidden", "importing"), ("there", "active")):
+        plan = Plan(NOW, NOW, state, runs=(lost, waiting))  # type: ignore[arg-type]
+        scheduler._jobstores["default"].insert([(new_job(job_id), plan)])
+    assert [run.job_id for run in scheduler.get_lost_runs()] == ["there"]
+    assert [run.job_id for run in scheduler.get_runs()] == ["there", "there"]
 
 
 def test_an_import_from_a_job_or_a_listener_is_an_import(path: Path) -> None:
