@@ -36,7 +36,7 @@ def chosen_engine(
     given = resolved("engine", engine)
     if engine_options and not isinstance(engine_options, Mapping):
         raise TypeError(
-            f"engine_options must be a mapping of arguments for create_engine(), got {type(engine_options).__name__}: {engine_options!r}"
+            f"engine_options must be a mapping of arguments for create_engine(), got {type(engine_options).__name__}"
         )
     if given is None:
         return _created(url, engine_options or {}, tableschema, timeout), True
@@ -139,11 +139,9 @@ def _parsed(url: Any) -> sa.URL:
         raise ValueError("SQLAlchemyJobStore needs a url ('sqlite:///jobs.sqlite') or an engine")
     try:
         parsed = sa.make_url(url)
-    except sa.exc.ArgumentError as error:
+    except sa.exc.ArgumentError:
         if not isinstance(url, str):
-            raise TypeError(
-                f"url must be text or an SQLAlchemy URL, got {type(url).__name__}: {url!r}"
-            ) from error
+            raise TypeError(f"url must be text or an SQLAlchemy URL, got {type(url).__name__}") from None
         raise ValueError(
             "url is not understood: expected 'sqlite:///jobs.sqlite' (relative to the current folder) or 'sqlite:////var/lib/jobs.sqlite'"
         ) from None
@@ -178,6 +176,6 @@ def _names(engine: sa.Engine, url: Any) -> bool:
 def _checked(engine: Any) -> sa.Engine:
     if not isinstance(engine, sa.Engine) or engine.dialect.is_async:
         raise ValueError(
-            f"engine must be a synchronous SQLAlchemy engine, from create_engine(), got {engine!r}"
+            f"engine must be a synchronous SQLAlchemy engine, from create_engine(), got {type(engine).__name__}"
         )
     return engine
