@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 import enum
+import importlib
 import json
 import os
 import pickle
@@ -197,3 +198,95 @@ def test_a_re_exported_function_is_allowed_by_its_own_name_in_a_fresh_process(tm
         [sys.executable, "-c", program], env={"PYTHONPATH": paths}, capture_output=True, text=True, check=True
     )
     assert done.stdout == "ok\n"
+
+
+# ----- what an object says of itself
+
+
+class Foreign:
+    """Its methods are this module's; a class of the test's `elsewhere` inherits them."""
+
+    @classmethod
+    def made(cls) -> None: ...
+
+    def act(self) -> None: ...
+
+
+FORGING = """
+import functools, os
+CALLED = []
+def forged(): CALLED.append("forged")
+forged.__module__, forged.__qualname__ = {here!r}, "job"
+wrapper = functools.wraps(__import__({here!r}, fromlist="x").job)(lambda: CALLED.append("wrapper"))
+partial = functools.update_wrapper(functools.partial(os.system), wrapper)
+class Heir(__import__({here!r}, fromlist="x").Foreign): pass
+heir = Heir()
+def __getattr__(name):
+    CALLED.append(name)
+    raise AttributeError(name)
+"""
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A module that is loaded, and reached through this one."""
+    (tmp_path / "forging_elsewhere.py").write_text(FORGING.format(here=HERE))
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("forging_elsewhere")
+    monkeypatch.setattr(sys.modules[HERE], "elsewhere", module, raising=False)
+    yield module
+    del sys.modules["forging_elsewhere"]
+
+
+@pytest.mark.parametrize(
+    "name", ["forged", "wrapper", "partial", "Heir.made", "heir.act", "heir.made", "lazy", "lazy.job"]
+)
+def test_nobody_takes_over_an_allowed_name(elsewhere: Any, name: str) -> None:
+    for entries in ([HERE], [f"{HERE}:job", f"{HERE}:Foreign.made", f"{HERE}:Foreign.act"]):
+        for reference in (f"forging_elsewhere:{name}", f"{HERE}:elsewhere.{name}"):
+            with pytest.raises(CallableNotAllowedError):
+                Serializer(allowed_callables=entries).loads(ID, Serializer().dumps(ID, state(func=reference)))
+    assert elsewhere.CALLED == []  # nor was the module asked for a name that it makes up
+
+
+def test_where_both_are_allowed_an_inherited_method_is(elsewhere: Any) -> None:
+    for entries in ([HERE, "forging_elsewhere"], ["forging_elsewhere:Heir.made"]):
+        data = Serializer().dumps(ID, state(func="forging_elsewhere:Heir.made"))
+        assert Serializer(allowed_callables=entries).loads(ID, data)["func"] == "forging_elsewhere:Heir.made"
+
+
+def test_a_method_is_what_its_class_says() -> None:
+    for func, entry in ((f"{HERE}:Foreign.made", f"{HERE}:Foreign.made"), (f"{HERE}:Foreign.act", HERE)):
+        data = Serializer().dumps(ID, state(func=func))
+        assert Serializer(allowed_callables=[entry]).loads(ID, data)["func"] == func
+        with pytest.raises(CallableNotAllowedError):
+            Serializer(allowed_callables=[f"{HERE}:job"]).loads(ID, data)
+
+
+@pytest.mark.parametrize("found", [job, Order, IntervalTrigger])
+@pytest.mark.parametrize(
+    "change",
+    [
+        b"}X\x01\x00\x00\x00xK\x01sb.",  # BUILD, by its dict
+        b"N}X\x01\x00\x00\x00xK\x01s\x86b.",  # BUILD, by setattr
+        b"X\x01\x00\x00\x00xK\x01s.",  # SETITEM
+        b"(X\x01\x00\x00\x00xK\x01u.",  # SETITEMS
+        b"K\x01a.",  # APPEND
+        b"(K\x01e.",  # APPENDS
+        b"(K\x01\x90.",  # ADDITEMS
+    ],
+)
+def test_a_pickle_changes_nothing_of_what_it_finds(found: Any, change: bytes) -> None:
+    data = pickle.dumps(found, 2)[:-1] + change
+    with pytest.raises(UnreadableEnvelopeError, match="a pickle that changes"):
+        Serializer("pickle", allowed_callables=[HERE]).loads(
+            ID, envelope(base64.b64encode(data).decode(), "pickle")
+        )
+    assert not hasattr(found, "x")
+
+
+def test_what_a_record_names_is_not_shown_if_it_is_no_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[HERE], "SETTING", "a secret of the program", raising=False)
+    with pytest.raises(UnreadableEnvelopeError) as caught:
+        Serializer().loads(ID, envelope({"x": {"$enum": [f"{HERE}:SETTING", "X"]}}))
+    assert "a secret" not in f"{caught.value} {caught.value.__cause__}"
