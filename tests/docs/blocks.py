@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
-PROGRAMS = ("python", "python postgresql", "python mariadb", "python redis")
+PROGRAMS = ("python", "python postgresql", "python mariadb", "python redis", "python mongodb")
 """What stands behind the fences of programs that run: perhaps with the kind of server that they need."""
 
 _FENCE = re.compile(r"^( *)(```+)([^\n`]*)$")

@@ -23,6 +23,7 @@ URLS = {
     "postgresql": "postgresql+psycopg://user:password@host/database",
     "mariadb": "mysql+pymysql://user:password@host/database",
     "redis": "redis://host:6379/0",
+    "mongodb": "mongodb://host:27017/",
 }
 
 
@@ -31,7 +32,7 @@ def text_of(program: Program, request: pytest.FixtureRequest) -> str:
     text = program.block.text
     if program.server:
         server: Server = request.getfixturevalue(
-            "redis_server" if program.server == "redis" else program.server
+            {"redis": "redis_server", "mongodb": "mongodb_server"}.get(program.server, program.server)
         )
         assert URLS[program.server] in text, f"{program} does not name {URLS[program.server]}"
         text = text.replace(URLS[program.server], server.url)
