@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import logging
 from dataclasses import fields, replace
+from datetime import UTC, datetime
 from typing import Any, Final, get_args
 
-from ..triggers.instants import FIRST_INSTANT, LAST_INSTANT
+from ..triggers.instants import FIRST_INSTANT, to_micros
 from .record import FORMAT_VERSION, UNREADABLE, Record, State
 
 _STATES: Final = frozenset(get_args(State))
-_END: Final = LAST_INSTANT + 1
-"""One more, for an interval that begins behind the last instant."""
+_END: Final = to_micros(datetime.max.replace(tzinfo=UTC))
+"""What people write for "never"; the triggers end two days sooner."""
 _MOST: Final = 2**63 - 1
 """The largest number that every store can keep."""
 _LONGEST_TEXT: Final = 10_000

@@ -1,6 +1,7 @@
 """Records that no scheduler has written: found by their fields, and shown as far as they can be."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from mainspring.jobstores.damage import checked
 from mainspring.jobstores.job import Job
 from mainspring.jobstores.owner import Owner, is_gone
 from mainspring.jobstores.record import UNREADABLE, Record
-from mainspring.triggers.instants import FIRST_INSTANT, LAST_INSTANT
+from mainspring.triggers.instants import FIRST_INSTANT, LAST_INSTANT, to_micros
 
 from tests.jobstores.driving import NOW, every
 
@@ -27,6 +28,7 @@ NO_SECONDS: list[Any] = ["x", -1, [], float("nan")]
         {},
         {"wake_at": None, "next_run_time": None, "fire_time": None, "reason": None},
         {"wake_at": FIRST_INSTANT, "next_run_time": LAST_INSTANT + 1},
+        {"next_run_time": to_micros(datetime.max.replace(tzinfo=UTC))},  # "never", as people write it
         {"version": 2},
         {"version": UNREADABLE},
         {"incarnation": -1, "revision": 2**63 - 1},
