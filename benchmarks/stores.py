@@ -204,6 +204,30 @@ def look(case: Case, backend: Backend, size: int, rounds: int) -> None:
         )
 
 
+def migrated(case: Case, backend: Backend, size: int, rounds: int) -> None:
+    """The jobs of an APScheduler 3 store taken over: the time of it, and the memory at this size and at four times of it."""
+    sizes = (size, 4 * size)
+    found: dict[int, Values] = {each: Values() for each in sizes}
+    with tempfile.TemporaryDirectory(dir=os.environ.get("BENCHMARK_DIR")) as folder:
+        for each in sizes:
+            measure_by("-m", "benchmarks.stores_migration", folder, str(each))  # which makes the old store
+            for _ in range(rounds):
+                found[each].append(measure_by("-m", "benchmarks.stores_migration", folder, str(each)))
+    for metric, aim in (("seconds", 10.0), ("mb", 64.0)):
+        few, many = ([values[metric] for values in found[each]] for each in sizes)
+        bounded = statistics.median(few if metric == "seconds" else many)
+        row(
+            f"{case.name} (beside: {sizes[1]:,})",
+            backend,
+            size,
+            metric,
+            spread(few),
+            spread(many),
+            "",
+            verdict(bounded, aim, "≤"),
+        )
+
+
 #: Of a burst, by store.
 RUNS_RATIOS: dict[str, dict[str, float]] = {
     "memory": {RUNS: 2},
@@ -254,6 +278,7 @@ CASES = [
         # Not for MongoDB: what stands in for it reads all documents of a collection, whatever its indexes are.
         {name: {"ms": 1.5} for name in ("sqlite", "postgresql", "mariadb", "redis")},
     ),
+    Case("migrate", migrated, 10_000, 200, ("sqlite",)),
 ]
 
 

@@ -53,6 +53,13 @@ def test_the_other_cases() -> None:
     assert rows["processes", "sqlite", "missing"][0].startswith("0.00 ")
 
 
+def test_a_migration() -> None:
+    _, rows = benchmark("--only", "migrate", "--stores", "sqlite")
+    assert {metric for _, _, metric in rows} == {"seconds", "mb"}
+    assert float(rows["migrate", "sqlite", "seconds"][0].split()[0]) > 0
+    assert rows["migrate", "sqlite", "seconds"][3] == "≤ 10 reached"
+
+
 def test_a_steady_load() -> None:
     _, rows = benchmark("--only", "steady", "--stores", "memory")
     assert {metric for _, _, metric in rows} == {"p99_ms", "p50_ms", "cpu_percent", "runs_per_second"}
