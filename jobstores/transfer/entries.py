@@ -76,7 +76,7 @@ def _check_entry(entry: Any) -> None:
         raise EntryError(f"expected a JSON object, got {_kind(entry)}")
     if "job" not in entry and "func" in entry:
         raise EntryError(
-            "this is a file of APScheduler 3, which holds pickles: they are not loaded. Migrate the job store itself (docs/migration.md), or add "
+            "this is a file of APScheduler 3, which holds pickles: they are not loaded. Take over the job store itself with python -m mainspring.jobstores.migrate, or add "
             "the jobs anew"
         )
     unknown = sorted(entry.keys() - set(_KEYS))
