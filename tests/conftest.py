@@ -17,6 +17,15 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Processes that share out the tests (pytest-xdist) have to agree on their names: none has an address of the memory in it."""
+    changing = [item.nodeid for item in items if " at 0x" in item.nodeid]
+    if changing:
+        raise pytest.UsageError(
+            f"named otherwise in each process (give the parameter an id, or a repr): {changing[:5]}"
+        )
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_report_to_serializable() -> Generator[None, Any, Any]:
     """Where several processes share out the tests (pytest-xdist), they send what a test has logged as UTF-8; some log what is none on purpose."""

@@ -59,6 +59,9 @@ class Slotted:
         self.left = left
         self.right = right
 
+    def __repr__(self) -> str:  # tests are named by it
+        return f"Slotted({self.left}, {self.right})"
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Slotted) and (self.left, self.right) == (other.left, other.right)
 
