@@ -20,7 +20,7 @@ from tests.hostile import bystander, good
 from tests.hostile.malice import CANARY
 from tests.hostile.storages import STORAGES
 
-TIMEOUT = 100.0  # seconds
+TIMEOUT = 200.0  # seconds
 
 _EVENTS = (
     *(

@@ -89,7 +89,7 @@ def run(storage: Storage, records: list[Hostile], folder: Path, options: dict[st
         cwd=place,
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=500,  # of a machine that is busy with other things
         check=False,
     )
     assert done.returncode == 0, done.stderr[-5_000:]
