@@ -1,9 +1,9 @@
 """The stores' speed as ratios to APScheduler 3: `python benchmarks/stores.py [--only CASE,…] [--stores STORE,…] [--quick]`.
 
 As in engine.py, each measurement is a fresh process, ours and theirs alternate, and the table gives medians with the least and the
-greatest. The servers are those of the tests (PostgreSQL, MariaDB and Redis from Debian's packages, and MongoDB or what stands in for it), the same for both libraries,
+greatest. The servers are those of the tests (PostgreSQL, MariaDB, Redis and ZooKeeper from Debian's packages, and MongoDB or what stands in for it), the same for both libraries,
 and so durable that a commit survives a power failure. For a burst a third column has what the bare driver does: the same number of writes, in
-batches as large as ours were, nothing read and nothing decided. pip install "mainspring[postgresql,mysql,redis,mongodb,benchmark]".
+batches as large as ours were, nothing read and nothing decided. pip install "mainspring[postgresql,mysql,redis,mongodb,zookeeper,benchmark]".
 """
 
 import argparse
@@ -32,6 +32,7 @@ DRIVERS = {
     "mariadb": "pymysql",
     "redis": "redis",
     "mongodb": "pymongo",
+    "zookeeper": "kazoo",
     "sqlite": "sqlalchemy",
 }
 
@@ -236,13 +237,14 @@ RUNS_RATIOS: dict[str, dict[str, float]] = {
     "mariadb": {RUNS: 10},
     "redis": {RUNS: 6},
     "mongodb": {RUNS: 1.5},
+    "zookeeper": {RUNS: 4},
 }
 
 #: At most so many round trips for a batch of a burst, its end included.
 BATCH_TRIPS = {"mongodb": 5}
 
 #: Theirs are slow there, and so is the server that stands in for MongoDB.
-SMALLER = {"mongodb": 1_000}
+SMALLER = {"mongodb": 1_000, "zookeeper": 1_000}
 
 CASES = [
     Case("burst", burst, 5_000, 200, STORES, RUNS_RATIOS, SMALLER),
@@ -354,7 +356,8 @@ def backends(kinds: Sequence[str]) -> Iterator[list[Backend]]:
                         continue
                     running.append(server := classes[kind]())
                     server.start()
-                    found.append(backend := Backend(kind, server.url))
+                    url = server.url if "://" in server.url else f"{kind}://{server.url}"
+                    found.append(backend := Backend(kind, url))
                     backend.prepare()
                 except (ImportError, servers.MissingProgramError) as missing:
                     print(f"{kind} is left out: {missing}")

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from . import stores_mongodb
+from . import stores_mongodb, stores_zookeeper
 from .engine_cases import Library, sqlite_engine
 
-SERVERS = ("postgresql", "mariadb", "redis", "mongodb")
+SERVERS = ("postgresql", "mariadb", "redis", "mongodb", "zookeeper")
 STORES = ("memory", "sqlite", *SERVERS)
 SETTINGS = {
     "sqlite": "synchronous=FULL",
@@ -23,6 +23,7 @@ SETTINGS = {
     "mariadb": "innodb_flush_log_at_trx_commit=1",
     "redis": "appendonly yes, appendfsync always",
     "mongodb": "majority, journal (by the stand-in: in its file, not flushed)",
+    "zookeeper": "forceSync=yes, one server",
 }
 """What a commit survives here: a power failure, but for MongoDB's stand-in, which survives a kill."""
 
@@ -31,6 +32,7 @@ CLASSES = {
     "mongodb": "MongoDBJobStore",
     "redis": "RedisJobStore",
     "sqlalchemy": "SQLAlchemyJobStore",
+    "zookeeper": "ZooKeeperJobStore",
 }
 
 Wrap = Callable[[type], type]
@@ -61,6 +63,8 @@ class Backend:
             return cls()
         if not library.ours:
             options = {}
+        if kind == "zookeeper":
+            return cls(**stores_zookeeper.options(library.package, self.url), **options)
         if kind == "mongodb":
             return cls(**stores_mongodb.options(library.ours, self.url), **options)
         if kind == "redis":
@@ -87,6 +91,8 @@ class Backend:
                 client.flushall()
         elif self.kind == "mongodb":
             stores_mongodb.clear(self.url)
+        elif self.kind == "zookeeper":
+            stores_zookeeper.clear(self.url)
         elif self.kind == "postgresql":
             with self.postgresql() as connection:
                 connection.execute("DROP SCHEMA public CASCADE")
@@ -117,6 +123,8 @@ class Backend:
                 return f"Redis {client.info('server')['redis_version']}"
         if self.kind == "mongodb":
             return stores_mongodb.server_version(self.url)
+        if self.kind == "zookeeper":
+            return stores_zookeeper.server_version(self.url)
         return f"SQLite {sqlite3.sqlite_version}"
 
     @contextmanager

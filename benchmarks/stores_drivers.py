@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from typing import Any
 
-from . import stores_mongodb
+from . import stores_mongodb, stores_zookeeper
 from .stores_backends import Backend
 
 TABLE = "mainspring_jobs"
@@ -69,6 +69,7 @@ def _open(backend: Backend) -> Opened:
         "mariadb": _mariadb,
         "redis": _redis,
         "mongodb": lambda backend: stores_mongodb.driver(backend.url),
+        "zookeeper": lambda backend: stores_zookeeper.driver(backend.url),
     }
     return openers[backend.kind](backend)
 

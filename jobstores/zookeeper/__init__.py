@@ -30,6 +30,9 @@ from .writing import Change, Committed, Writing
 
 _TRIES: Final = 20
 
+_PATIENCE: Final = 5
+"""So many poll intervals may pass, as long as there is always something due."""
+
 
 class ZooKeeperJobStore(SharedJobStore):
     """Jobs in ZooKeeper (3.5 or later). Any number of schedulers, in any number of processes, may share them. Thread-safe.
@@ -41,7 +44,8 @@ class ZooKeeperJobStore(SharedJobStore):
     hosts, timeout of the session (as `session_timeout`, seconds), and all other arguments of `KazooClient`: without a client. `auth_data` and
         `default_acl` protect what is kept: see the documentation.
     serializer, pickle_protocol, signing_keys, allowed_callables: see `Serializer`. JSON, unless a pickle_protocol is given.
-    poll_interval: seconds after which a scheduler looks for what others have changed where it has changed something itself.
+    poll_interval: seconds after which a scheduler looks for what others have changed where it has changed something itself; under full load
+        five times that.
     timeout: seconds that one answer is waited for; then the server counts as unreachable.
 
     **Two schedulers never win the same run.** A claim writes each record in a transaction that compares the version of its node, and the
@@ -102,12 +106,13 @@ class ZooKeeperJobStore(SharedJobStore):
         """Know nothing yet."""
         link, paths = self._link, self._paths
         self._peers = Peers(link, paths, self.owner.boot)
-        self._additions = Additions(link, paths, self._peers)
         self._view = View(link, paths, self._somebody_changed_something)
+        self._additions = Additions(link, paths, self._view, self._peers)
         self._reading = Reading(link, paths, self._additions.settle)
         self._writing = Writing(link, paths, self._view, self._reading)
         self._adding = Adding(link, paths, self._view, self._reading, self._additions)
         self._seen: dict[str, Stored] = {}
+        """Records by the names of their nodes, as they were written or read last."""
         self._looked_at = 0
         self._read_own_at: int | None = None
 
@@ -127,6 +132,7 @@ class ZooKeeperJobStore(SharedJobStore):
         try:
             open_layout(self._link, self._paths)
             self._additions.settle_all()
+            self._view.refresh(own=False)
         except BaseException:
             self._link.close()
             raise
@@ -139,7 +145,7 @@ class ZooKeeperJobStore(SharedJobStore):
         self._set_up()
 
     def server_time(self) -> int | None:
-        return self._peers.server_time()
+        return int(self._peers.write().mtime) * 1_000
 
     def _somebody_changed_something(self) -> None:
         # A tenth of a second after the last look: where many schedulers write all the time, none of them looks all the time.
@@ -170,27 +176,43 @@ class ZooKeeperJobStore(SharedJobStore):
         self._look(now)
         return {layout.decoded_alias(alias) for alias in self._view.overdue(now)}
 
+    def _expired(self, now: int) -> list[str]:
+        self._link.client()
+        self._view.refresh(own=False)  # not a look: this time may be one that is past
+        return super()._expired(now)
+
     def _leased(self, until: int, size: int) -> list[tuple[str, str]]:
-        self._look(self._looked_at)
         entries: list[str] = []
         for entry in self._view.leased(until):
             if len(entries) >= size:
                 break
             entries.append(entry)
-        stored = {each.entry: each for each in list(self._seen.values())} if entries else {}
-        unknown = [layout.record_name_of(entry) for entry in entries if entry not in stored]
-        found = [stored[entry] for entry in entries if entry in stored] + self._reading.by_name(unknown)
+        found, unknown = [], []
+        for entry in entries:
+            name = layout.record_name_of(entry)
+            stored = self._seen.get(name)
+            if stored is not None and stored.entry == entry:
+                found.append(stored)
+            else:
+                unknown.append(name)
+        read = self._reading.by_name(unknown)
+        self._note({stored.record.id: stored for stored in read})
+        found += read
         return [(each.record.id, dump_runs(each.record.runs) or "") for each in found]
 
-    def _look(self, now: int) -> None:
+    def _look(self, now: int, at_rest: bool = False) -> None:
         """Bring what is known of the index up to date. No round trip, as long as nothing has changed."""
         self._link.client()  # raises if there is no connection, by which changes would be told
-        last = self._read_own_at
-        own = last is None or not 0 <= now - last < self._own_every
+        own = self._read_own_at is not None and self._is_blind(now, at_rest)
         self._view.refresh(own)
-        if own:
+        if own or self._read_own_at is None:
             self._read_own_at = now
         self._looked_at = now
+
+    def _is_blind(self, now: int, at_rest: bool) -> bool:
+        """Whether it is time to set the watches again that changes of this process's own have used up; under load that may wait."""
+        last = self._read_own_at
+        return last is None or not 0 <= now - last < self._own_every * (1 if at_rest else _PATIENCE)
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
@@ -205,7 +227,11 @@ class ZooKeeperJobStore(SharedJobStore):
             if not left:
                 return applied
             ids = {changes[place][0] for place in left}
-            known = {job_id: self._seen[job_id] for job_id in ids if believed and job_id in self._seen}
+            known = {}
+            for job_id in ids if believed else ():
+                stored = self._seen.get(layout.name_of(job_id))
+                if stored is not None and stored.record.id == job_id:
+                    known[job_id] = stored
             found = known | self._reading.by_id([job_id for job_id in ids if job_id not in known])
             again: set[str] = set()
             current: dict[str, Record | None] = {}
@@ -226,6 +252,8 @@ class ZooKeeperJobStore(SharedJobStore):
             written = [
                 Change(found[job_id], after) for job_id, after in current.items() if job_id not in again
             ]
+            if not found:
+                self._peers.write()  # that the servers can be written to is asked all the same (`Port.recover`)
             committed = self._commit(written)
             again |= committed.lost
             left = [place for place in left if changes[place][0] in again]
@@ -243,10 +271,10 @@ class ZooKeeperJobStore(SharedJobStore):
             committed = self._writing.commit(changes, claims=claims)
         except BaseException:
             for change in changes:
-                self._seen.pop(change.id, None)
+                self._seen.pop(layout.name_of(change.id), None)
             raise
         for job_id in committed.lost | committed.too_large:
-            self._seen.pop(job_id, None)
+            self._seen.pop(layout.name_of(job_id), None)
         self._note(committed.stored)
         return committed
 
@@ -256,10 +284,11 @@ class ZooKeeperJobStore(SharedJobStore):
         if len(seen) > MAX_RECENT:
             seen.clear()
         for job_id, each in stored.items():
+            name = layout.name_of(job_id)
             if each is None or each.record.version > FORMAT_VERSION:
-                seen.pop(job_id, None)
+                seen.pop(name, None)
             else:
-                seen[job_id] = each
+                seen[name] = each
 
     def _clear(self) -> None:
         for _ in range(_TRIES):
@@ -282,10 +311,13 @@ class ZooKeeperJobStore(SharedJobStore):
         self._peers.look()
         if not self._is_enough(now, wanted):
             self._look(now)
-        claim, outdated = self._claim_once(now, wanted, choose, stamp)
+        claim, again = self._claim_once(now, wanted, choose, stamp)
         won = claim.won
-        if outdated:
-            # They were not as this process had known them, and are read now.
+        if not won.rows and not won.deferred and self._is_blind(now, at_rest=True):
+            self._look(now, at_rest=True)
+            again = True
+        if again:
+            # Some were not as this process had known them, and are read now; or there are others.
             try:
                 rest, _ = self._claim_once(now, claim.rooms(wanted), choose, stamp)
             except JobStoreError:
@@ -332,8 +364,7 @@ class ZooKeeperJobStore(SharedJobStore):
 
     def _is_enough(self, now: int, wanted: Wanted) -> bool:
         """Whether more is known to be due than there is room for: then nobody asks what else there is, for a while."""
-        last = self._read_own_at
-        if last is None or not 0 <= now - last < self._own_every or self._view.is_unread():
+        if self._is_blind(now, at_rest=False) or self._view.is_unread():
             return False
         return all(
             sum(1 for _ in islice(self._view.due(now, alias), room + 1)) > room

@@ -35,7 +35,7 @@ class ClaimRound(ClaimBatch):
         super().__init__(now, choose, owner=owner, lease_until=lease_until, stamp=stamp)
         self._view = view
         self._reading = reading
-        self._known = {stored.entry: stored for stored in list(seen.values())} if seen else {}
+        self._seen = seen
         self._from: dict[str, Stored] = {}
         self.read: dict[str, Stored] = {}
         """What it had to read."""
@@ -63,23 +63,25 @@ class ClaimRound(ClaimBatch):
         # One more than there is room for tells whether more is due.
         size = min(max(room, 0) + 1, PAGE)
         while page := [*islice(entries, size)]:
-            unknown = [entry for entry in page if entry not in self._known]
-            read = {
-                layout.name_of(stored.record.id): stored
-                for stored in self._reading.by_name([layout.record_name_of(entry) for entry in unknown])
-            }
-            for entry in page:
-                stored = self._known.get(entry)
-                if stored is not None:
+            named = [(entry, layout.record_name_of(entry)) for entry in page]
+            known = {name: stored for entry, name in named if (stored := self._as_known(entry, name))}
+            unknown = [name for _, name in named if name not in known]
+            read = {layout.name_of(stored.record.id): stored for stored in self._reading.by_name(unknown)}
+            for entry, name in named:
+                stored = read.get(name)
+                if stored is None and (stored := known.get(name)) is not None:
                     self.believed.add(stored.record.id)
-                else:
-                    stored = read.get(layout.record_name_of(entry))
                 if stored is None:
                     self._view.ignore(entry)  # it has gone since, or there never was one
                     continue
                 if self._is_due(stored, entry, alias):
                     yield stored.record
             size = PAGE
+
+    def _as_known(self, entry: str, name: str) -> Stored | None:
+        # Other threads write into it meanwhile.
+        stored = self._seen.get(name)
+        return stored if stored is not None and stored.entry == entry else None
 
     def _is_due(self, stored: Stored, entry: str, alias: str) -> bool:
         record = stored.record

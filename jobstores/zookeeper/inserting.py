@@ -10,6 +10,7 @@ from kazoo.exceptions import BadVersionError, NodeExistsError, NoNodeError
 from .. import edits
 from ..errors import ConflictingIdError, JobStoreError, StoreUnreachableError
 from ..record import Record, Written
+from ..sharedstore import MAX_RECENT
 from ..uncertain import UncertainWriteError
 from . import layout
 from .calls import transaction, weight
@@ -18,7 +19,7 @@ from .link import Link, is_lost
 from .portions import MAX_TOGETHER, Additions
 from .reading import Reading
 from .view import View
-from .writing import Change, Group, InDoubtError, refusal, was_written
+from .writing import Change, Group, InDoubtError, as_stored, refusal, was_written
 
 _TRIES: Final = 20
 _AT_MOST: Final = 1_000
@@ -85,11 +86,12 @@ class Adding:
     def _group(self, changes: Sequence[Change], orphans: set[str]) -> Group:
         group = Group(self._paths)
         for change in changes:
+            data = b"" if change.after is None else layout.dump(change.after)
             if change.before is not None and not change.before.readable:
                 name = layout.name_of(change.id)
-                group.add(change, self._reading.entries_of([name])[name])
+                group.add(change, data, self._reading.entries_of([name])[name])
             else:
-                group.add(change, has_payload=change.before is not None or change.id in orphans)
+                group.add(change, data, has_payload=change.before is not None or change.id in orphans)
         return group
 
     def _in_the_way(self, changes: Sequence[Change], group: Group, place: int, error: Exception) -> str:
@@ -133,4 +135,6 @@ class Adding:
         except ConflictingIdError as conflict:
             # Its id may be that of a job that is over, and stands in nobody's way.
             return {}, conflict.job_id
-        return {}, None
+        # As they were written. Their marks say nothing any more; the next write leaves them out.
+        stored = [Change(None, record) for record in new[:MAX_RECENT]]
+        return {change.id: as_stored(change, 0) for change in stored}, None

@@ -40,12 +40,13 @@ _ENTRY: Final = re.compile(
     r"([0-9]{18}|z{18})\.([0-9]{18}|-)\.[A-Za-z0-9_%-]+\.[A-Za-z0-9_%~-]+\.[0-9a-f]{16}"
 )
 _UNSAFE: Final = re.compile(rb"[^A-Za-z0-9_-]")
+_is_safe = re.compile(r"[A-Za-z0-9_-]+").fullmatch
 
 
 @lru_cache(maxsize=64)
 def encoded_alias(alias: str) -> str:
     """An executor's alias as a part of a name."""
-    return _quoted(alias) or "%"
+    return _quoted(alias)
 
 
 def decoded_alias(text: str) -> str:
@@ -54,8 +55,10 @@ def decoded_alias(text: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Text with nothing but letters, digits, `_`, `-` and `%` of ASCII: what is no name of a node (`.`, `/`, NUL) and what separates goes."""
-    return _UNSAFE.sub(lambda found: b"%%%02X" % found[0][0], to_bytes(text)).decode("ascii")
+    """Never empty text, with nothing but letters, digits, `_`, `-` and `%` of ASCII: what is no name of a node (`.`, `/`, NUL) and what separates goes."""
+    if text.isascii() and _is_safe(text):
+        return text
+    return _UNSAFE.sub(lambda found: b"%%%02X" % found[0][0], to_bytes(text)).decode("ascii") or "%"
 
 
 def name_of(job_id: str) -> str:
@@ -69,7 +72,7 @@ def name_of(job_id: str) -> str:
 def id_of(name: str) -> str:
     """The id that a node was named for; of one that is named by a digest, or by somebody else, its name."""
     try:
-        job_id = to_text(unquote_to_bytes(name))
+        job_id = decoded_alias(name)
     except UnicodeDecodeError:
         return name
     return job_id if name_of(job_id) == name else name

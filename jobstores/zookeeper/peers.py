@@ -72,15 +72,17 @@ class Peers:
         place, number = self._place, self._number
         return None if number == 1 else lambda bucket: bucket % number == place
 
-    def server_time(self) -> int:
-        """µs UTC by the clock of the server that leads: of ZooKeeper's nothing tells the time but what is written."""
+    def write(self) -> Any:
+        """Write to the servers, nothing that matters. The stat that they answer: in it is the time of the one that leads, in milliseconds.
+
+        ZooKeeper tells the time by what is written, and by nothing else.
+        """
         for _ in range(2):
             node = self.node()
             (stat,) = self._link.wait(self._link.begin([set_data(node, b"")])[1])
-            if isinstance(stat, NoNodeError):
-                self._node = None
-                continue
-            break
+            if not isinstance(stat, NoNodeError):
+                break
+            self._node = None  # its session has expired, or somebody has deleted it
         if isinstance(stat, Exception):
             raise self._link.translated(stat) from stat
-        return int(stat.mtime) * 1_000
+        return stat

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any, Final, TypeAlias
 
 from kazoo.exceptions import BadVersionError, NodeExistsError, NoNodeError
@@ -22,6 +23,7 @@ from .calls import Operation, children, delete, exists, get, set_data, transacti
 from .layout import Layout
 from .link import IN_FLIGHT, Link, is_lost
 from .peers import Peers
+from .view import Move, View
 from .writing import InDoubtError, refusal
 
 _COMPLETE: Final = b"complete"
@@ -29,6 +31,9 @@ _UNDONE: Final = b"undone"
 
 _PORTION: Final = 250
 """So many records are written by one transaction."""
+
+_AT_ONCE: Final = 8
+"""So many transactions are under way at once."""
 
 _BYTES: Final = 400_000
 """At most so many bytes."""
@@ -69,9 +74,10 @@ def portions(records: Iterable[Record]) -> Iterator[list[Record]]:
 class Additions:
     """Thread-safe."""
 
-    def __init__(self, link: Link, paths: Layout, peers: Peers) -> None:
+    def __init__(self, link: Link, paths: Layout, view: View, peers: Peers) -> None:
         self._link = link
         self._paths = paths
+        self._view = view
         self._peers = peers
         self._unsettled: set[str] = set()
         self._going_on: set[str] = set()
@@ -87,13 +93,14 @@ class Additions:
         node = self._peers.node()
         self._going_on.add(number)
         try:
-            self._transact([[("create", head, to_bytes(node))]])
             try:
-                steps = [
+                self._transact([[("create", head, to_bytes(node))]])
+                steps = (
                     self._portion(head, number, node, place, portion)
                     for place, portion in enumerate(portions(records))
-                ]
-                self._transact(steps)
+                )
+                while some := [*islice(steps, _AT_ONCE)]:
+                    self._transact(some)
                 self._transact([[("check", node, -1), ("set_data", head, _COMPLETE, 0), *others]])
             except InDoubtError:
                 self._unsettled.add(number)
@@ -121,17 +128,15 @@ class Additions:
         return operations
 
     def _transact(self, steps: Sequence[Operations]) -> None:
-        for start in range(0, len(steps), 8):
-            some = steps[start : start + 8]
-            _, futures = self._link.begin([transaction(operations) for operations in some])
-            for operations, answer in zip(some, self._link.wait(futures), strict=True):
-                if is_lost(answer):
-                    raise InDoubtError(
-                        f"{self._link.translated(answer)}; it is not known whether the jobs were added: they are added all, or none"
-                    ) from answer
-                refused = (0, answer) if isinstance(answer, Exception) else refusal(answer)
-                if refused is not None:
-                    raise self._why(operations, *refused)
+        _, futures = self._link.begin([transaction(operations) for operations in steps])
+        for operations, answer in zip(steps, self._link.wait(futures), strict=True):
+            if is_lost(answer):
+                raise InDoubtError(
+                    f"{self._link.translated(answer)}; it is not known whether the jobs were added: they are added all, or none"
+                ) from answer
+            refused = (0, answer) if isinstance(answer, Exception) else refusal(answer)
+            if refused is not None:
+                raise self._why(operations, *refused)
 
     def _why(self, operations: Operations, place: int, error: Exception) -> Exception:
         path = operations[place][1]
@@ -201,6 +206,7 @@ class Additions:
             some = names[start : start + IN_FLIGHT]
             nodes += self._link.ask([get(self._paths.record(name)) for name in some])
         operations: Operations = [("delete", path, -1)]
+        moves: list[Move] = []
         for name, node in zip(names, nodes, strict=True):
             if node is None:
                 continue
@@ -209,12 +215,20 @@ class Additions:
                 continue
             if complete:
                 operations.append(("create", self._paths.entry(stored.entry), b""))
+                moves.append((None, stored.entry))
             else:
                 operations.append(("delete", self._paths.record(name), stored.version))
                 operations.append(("delete", self._paths.payload(name), -1))
-        (answer,) = self._link.wait(self._link.begin([transaction(operations)])[1])
+        with self._link.lock:
+            self._view.touch(entry for _, entry in moves if entry is not None)
+            request, futures = self._link.begin([transaction(operations)])
+        (answer,) = self._link.wait(futures)
         refused = (0, answer) if isinstance(answer, Exception) else refusal(answer)
         if refused is not None and not isinstance(
             refused[1], NoNodeError | NodeExistsError | BadVersionError
         ):
             raise self._link.translated(refused[1]) from refused[1]
+        if refused is None:
+            self._view.moved(request, moves)
+        else:
+            self._view.doubt(entry for _, entry in moves if entry is not None)

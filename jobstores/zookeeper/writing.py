@@ -88,9 +88,13 @@ class Group:
         self.size = 0
 
     def add(
-        self, change: Change, entries: Sequence[str] | None = None, has_payload: bool | None = None
+        self,
+        change: Change,
+        data: bytes,
+        entries: Sequence[str] | None = None,
+        has_payload: bool | None = None,
     ) -> None:
-        """One more. `entries`, `has_payload`: what there really is of the record, where that is not what it should be."""
+        """One more, and what is to stand in its node. `entries`, `has_payload`: what there really is of the record, where that is not what it should be."""
         before, after, paths = change.before, change.after, self._paths
         name = layout.name_of(change.id)
         has_payload = before is not None if has_payload is None else has_payload
@@ -98,7 +102,6 @@ class Group:
         old = [] if before is None else [before.entry] if entries is None else [*entries]
         operations: list[Operation] = []
         if after is not None:
-            data = layout.dump(after)
             payload = after.payload
             if before is None:
                 operations.append(("create", paths.record(name), data))
@@ -178,28 +181,26 @@ class Writing:
         tell for now; the others are written.
         """
         done = Committed()
-        fitting = []
-        for change in changes:
-            if change.after is not None and len(layout.dump(change.after)) > MAX_NODE:
-                self._refuse(change)
-                done.too_large.add(change.id)
-            else:
-                fitting.append(change)
         if claims:
             self._wary = max(0, self._wary - 1)
-        groups = self._grouped(fitting, _FEW if claims and self._wary else TOGETHER)
+        groups = self._grouped(changes, _FEW if claims and self._wary else TOGETHER, done)
         for start in range(0, len(groups), IN_FLIGHT):
             left = self._write(groups[start : start + IN_FLIGHT], done, claims)
             if left:
                 # Somebody was faster with one of their group.
                 self._wary = _WARY
-                for change in self._write(self._grouped(left, 1), done, claims):
+                for change in self._write(self._grouped(left, 1, done), done, claims):
                     done.lost.add(change.id)
         return done
 
-    def _grouped(self, changes: Sequence[Change], size: int) -> list[Group]:
+    def _grouped(self, changes: Sequence[Change], size: int, done: Committed) -> list[Group]:
         groups: list[Group] = []
         for change in changes:
+            data = b"" if change.after is None else layout.dump(change.after)
+            if len(data) > MAX_NODE:
+                self._refuse(change)
+                done.too_large.add(change.id)
+                continue
             if change.before is not None and not change.before.readable:
                 groups.append(self._as_it_is(change))
                 continue
@@ -208,7 +209,7 @@ class Writing:
             if last is None or len(last.changes) >= size or last.size + weight > MAX_BYTES:
                 last = Group(self._paths)
                 groups.append(last)
-            last.add(change)
+            last.add(change, data)
         return groups
 
     def _as_it_is(self, change: Change) -> Group:
@@ -218,7 +219,8 @@ class Writing:
         payload = self._paths.payload(name)
         (found,) = self._link.ask([exists(payload)])
         group = Group(self._paths)
-        group.add(change, entries, found is not None)
+        data = b"" if change.after is None else layout.dump(change.after)
+        group.add(change, data, entries, found is not None)
         return group
 
     def _write(

@@ -18,9 +18,9 @@ class AttentiveStore(ZooKeeperJobStore):
         catch_up(self)
         return super()._claim(now, wanted, choose, stamp)
 
-    def _leased(self, until: int, size: int) -> list[tuple[str, str]]:
+    def _expired(self, now: int) -> list[str]:
         catch_up(self)
-        return super()._leased(until, size)
+        return super()._expired(now)
 
     def overdue_executors(self, now: int) -> set[str]:
         catch_up(self)
@@ -35,7 +35,7 @@ def catch_up(store: ZooKeeperJobStore) -> None:
     told = threading.Event()
     store._link.client().handler.callback_queue.put(told.set)
     assert told.wait(10)
-    store._read_own_at = None
+    store._view.refresh(own=True)
 
 
 @contextmanager
