@@ -7,7 +7,7 @@
     PATH/additions/NUMBER        jobs that are being added together, too many for one transaction (`portions.py`)
     PATH/schedulers/BOOT         one for each scheduler whose session lives
 
-BB is one of 256 buckets, by the id, so that a list of names stays small: a server refuses to send more than a megabyte.
+BB is one of 128 buckets, by the id, so that a list of names stays small: a server refuses to send more than a megabyte.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ..recordlines import dump_record, escaped, load_record, to_bytes, to_text, 
 LAYOUT: Final = "1"
 """The version of the layout that this library writes."""
 
-BUCKETS: Final = 256
+BUCKETS: Final = 128
 
 MAX_NODE: Final = 1_000_000
 """Bytes that may stand in one node: a server refuses messages beyond 1,048,575 (its `jute.maxbuffer`), names and headers included."""
