@@ -9,13 +9,15 @@ from typing import Any
 import sqlalchemy as sa
 from mainspring.jobstores.recordstore import RecordJobStore
 
-from tests.servers import MariaDB, MongoDB, PostgreSQL, Redis, Server
+from tests.jobstores.zookeeper_stores import connected
+from tests.servers import MariaDB, MongoDB, PostgreSQL, Redis, Server, ZooKeeper
 
 SERVERS: dict[str, type[Server]] = {
     "postgresql": PostgreSQL,
     "mariadb": MariaDB,
     "redis": Redis,
     "mongodb": MongoDB,
+    "zookeeper": ZooKeeper,
 }
 KINDS = ("sqlite", *SERVERS)
 TIMEOUT = 60.0  # seconds
@@ -37,6 +39,10 @@ class SharedStore:
             from mainspring.jobstores.redis import RedisJobStore
 
             return RedisJobStore(url=self.url, jobs_key=self.name, poll_interval=poll_interval)
+        if self.kind == "zookeeper":
+            from mainspring.jobstores.zookeeper import ZooKeeperJobStore
+
+            return ZooKeeperJobStore(f"/{self.name}", hosts=self.url, poll_interval=poll_interval)
         if self.kind == "mongodb":
             from mainspring.jobstores.mongodb import MongoDBJobStore
 
@@ -49,7 +55,7 @@ class SharedStore:
     def at_rest(self) -> Iterator[None]:
         """Meanwhile nobody is in the middle of a write, and nobody can begin one.
 
-        On Redis and MongoDB, where a record is written in one step and nobody holds a lock, there is nothing to wait for.
+        On Redis, MongoDB and ZooKeeper, where a record is written in one step and nobody holds a lock, there is nothing to wait for.
         """
         if self.kind == "sqlite":
             database = self.url.removeprefix("sqlite:///")
@@ -57,7 +63,7 @@ class SharedStore:
                 connection.execute("BEGIN IMMEDIATE")
                 yield
                 connection.execute("ROLLBACK")
-        elif self.kind in ("redis", "mongodb"):
+        elif self.kind in ("redis", "mongodb", "zookeeper"):
             yield
         else:
             lock = {
@@ -76,6 +82,9 @@ class SharedStore:
             with redis.Redis.from_url(self.url) as client:
                 for key in client.scan_iter(f"*{self.name}*", count=1_000):
                     client.unlink(key)
+        elif self.kind == "zookeeper":
+            with connected(self.url) as client:
+                client.delete(f"/{self.name}", recursive=True)
         elif self.kind == "mongodb":
             import pymongo
 

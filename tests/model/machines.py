@@ -13,7 +13,9 @@ from mainspring.jobstores.memory import MemoryJobStore
 from mainspring.jobstores.mongodb import MongoDBJobStore
 from mainspring.jobstores.redis import RedisJobStore
 from mainspring.jobstores.sqlalchemy import SQLAlchemyJobStore
+from mainspring.jobstores.zookeeper import ZooKeeperJobStore
 
+from tests.jobstores.zookeeper_stores import connected
 from tests.model.machine import SchedulerMachine
 
 
@@ -88,3 +90,15 @@ class MongoDBMachine(ServerMachine):
         client: pymongo.MongoClient[dict[str, object]] = pymongo.MongoClient(self.url)
         with client:
             client["mainspring"].drop_collection(self.collection)
+
+
+class ZooKeeperMachine(ServerMachine):
+    """Over ZooKeeper, with a path of its own."""
+
+    def make_store(self) -> BaseJobStore:
+        self.path = f"/model-{uuid4().hex[:12]}"
+        return ZooKeeperJobStore(self.path, hosts=self.url)
+
+    def forget_store(self) -> None:
+        with connected(self.url) as client:
+            client.delete(self.path, recursive=True)

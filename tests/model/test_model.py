@@ -22,6 +22,7 @@ from tests.model.machines import (
     RedisMachine,
     ServerMachine,
     SQLiteMachine,
+    ZooKeeperMachine,
 )
 from tests.model.plain_scheduler import BACKLOG
 
@@ -57,6 +58,7 @@ def test_the_engine_does_what_the_model_predicts(machine: type[SchedulerMachine]
         (MariaDBMachine, "mariadb"),
         (RedisMachine, "redis_server"),
         (MongoDBMachine, "mongodb_server"),
+        (ZooKeeperMachine, "zookeeper"),
     ],
 )
 def test_the_engine_does_so_on_servers(
