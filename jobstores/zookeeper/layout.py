@@ -7,7 +7,7 @@
     PATH/additions/NUMBER        jobs that are being added together, too many for one transaction (`portions.py`)
     PATH/schedulers/BOOT         one for each scheduler whose session lives
 
-BB is one of 128 buckets, by the id, so that a list of names stays small: a server refuses to send more than a megabyte.
+BB is one of a number of buckets, by the id, so that a list of names stays small: it has to fit into one message, of a megabyte at most.
 """
 
 from __future__ import annotations
@@ -29,6 +29,10 @@ LAYOUT: Final = "1"
 """The version of the layout that this library writes."""
 
 BUCKETS: Final = 128
+"""Of the index, whose names are long, and are listed again when one has changed."""
+
+RECORD_BUCKETS: Final = 32
+"""Of records and of payloads."""
 
 MAX_NODE: Final = 1_000_000
 """Bytes that may stand in one node: a server refuses messages beyond 1,048,575 (its `jute.maxbuffer`), names and headers included."""
@@ -79,7 +83,7 @@ def id_of(name: str) -> str:
 
 
 def bucket_of(name: str) -> int:
-    """The number of the bucket that the nodes of this name are in."""
+    """The number of the bucket of the index that the entries of this node are in."""
     return crc32(name.encode("utf-8", "surrogatepass")) % BUCKETS
 
 
@@ -182,8 +186,8 @@ class Layout:
         self.additions: Final = f"{base}/additions"
         self.schedulers: Final = f"{base}/schedulers"
         self._records, self._payloads, self._index = f"{base}/records", f"{base}/payloads", f"{base}/index"
-        self._records_of = [f"{self._records}/{number:02x}" for number in range(BUCKETS)]
-        self._payloads_of = [f"{self._payloads}/{number:02x}" for number in range(BUCKETS)]
+        self._records_of = [f"{self._records}/{number:02x}" for number in range(RECORD_BUCKETS)]
+        self._payloads_of = [f"{self._payloads}/{number:02x}" for number in range(RECORD_BUCKETS)]
         self._index_of = [f"{self._index}/{number:02x}" for number in range(BUCKETS)]
 
     def folders(self) -> Iterable[str]:
@@ -194,17 +198,14 @@ class Layout:
     def records_in(self, bucket: int) -> str:
         return self._records_of[bucket]
 
-    def payloads_in(self, bucket: int) -> str:
-        return self._payloads_of[bucket]
-
     def index_in(self, bucket: int) -> str:
         return self._index_of[bucket]
 
     def record(self, name: str) -> str:
-        return f"{self._records_of[bucket_of(name)]}/{name}"
+        return f"{self._records_of[bucket_of(name) % RECORD_BUCKETS]}/{name}"
 
     def payload(self, name: str) -> str:
-        return f"{self._payloads_of[bucket_of(name)]}/{name}"
+        return f"{self._payloads_of[bucket_of(name) % RECORD_BUCKETS]}/{name}"
 
     def entry(self, entry: str) -> str:
         return f"{self._index_of[bucket_of(record_name_of(entry))]}/{entry}"

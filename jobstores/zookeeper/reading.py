@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from . import layout
 from .calls import children, get
-from .layout import BUCKETS, Layout, Stored
+from .layout import RECORD_BUCKETS, Layout, Stored
 from .link import IN_FLIGHT, Link
 
 Settle = Callable[[str], bool]
@@ -75,7 +75,7 @@ class Reading:
 
     def names(self) -> list[str]:
         """The names of all records."""
-        lists = self._link.ask([children(self._paths.records_in(number)) for number in range(BUCKETS)])
+        lists = self._link.ask([children(self._paths.records_in(number)) for number in range(RECORD_BUCKETS)])
         return [name for names in lists for name in names or ()]
 
     def entries_of(self, names: Sequence[str]) -> dict[str, list[str]]:
