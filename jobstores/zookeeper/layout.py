@@ -37,6 +37,9 @@ RECORD_BUCKETS: Final = 32
 MAX_NODE: Final = 1_000_000
 """Bytes that may stand in one node: a server refuses messages beyond 1,048,575 (its `jute.maxbuffer`), names and headers included."""
 
+_NUMBER: Final = re.compile("[0-9a-f]{16}")
+"""Of an addition."""
+
 _LONGEST_NAME: Final = 120
 _LATEST: Final = 10**18 - 1
 _NEVER: Final = "z" * 18
@@ -166,7 +169,12 @@ def load(name: str, data: bytes, version: int) -> Stored:
     except UnicodeDecodeError:
         text = data.decode("utf-8", "replace")
     first, _, rest = text.partition("\n")
-    line, _, addition = rest.partition("\n")
+    line, marked, addition = rest.partition("\n")
+    if marked and _NUMBER.fullmatch(addition) is None:
+        line, addition = (
+            f"{line}\t",
+            "",
+        )  # nothing of ours stands there: with one field too many it is damaged
     job_id = unescaped(first)
     if name_of(job_id) != name or not job_id:
         job_id = id_of(name)

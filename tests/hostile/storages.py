@@ -268,9 +268,9 @@ class ZooKeeper(Storage):
         # One by one it would take a minute.
         with self.client() as client:
             buckets = [
-                f"/{self.place}/{kind}/{number:02x}"
+                f"/{self.place}/{kind}/{bucket}"
                 for kind in ("records", "payloads", "index")
-                for number in range(256)
+                for bucket in client.get_children(f"/{self.place}/{kind}")
             ]
             names = [client.get_children_async(bucket) for bucket in buckets]
             gone = [
