@@ -13,7 +13,7 @@ keeps the new one beside it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from random import uniform
 from threading import Event
@@ -45,8 +45,14 @@ _TRIES: Final = 30
 _LONGEST_PAUSE: Final = 0.2
 """Seconds between two tries while somebody else is adding a job of the same id."""
 
-LEFT_AFTER: Final = 10_000_000
-"""µs after which staged jobs that nothing has become of are somebody's who does not go on."""
+LEFT_AFTER: Final = 30_000_000
+"""µs after which staged jobs of which there have not become more are somebody's who does not go on. Longer than a portion takes."""
+
+PORTION: Final = 2_000
+"""So many documents are staged by one request, at most, so that many jobs are no request that takes too long;"""
+
+PORTION_BYTES: Final = 8 << 20
+"""or so many bytes of payloads."""
 
 _HEAD: Final = "\0+"
 """What the id of a head begins with: no job's does."""
@@ -65,7 +71,8 @@ class Adding:
     def __init__(self, link: Link, owner: Callable[[], Owner]) -> None:
         self._link = link
         self._owner = owner
-        self._seen: dict[str, int] = {}
+        self._seen: dict[str, tuple[int, int]] = {}
+        """When there were how many documents under a token first, at a sweep."""
         self._active: set[str] = set()
         self._names: set[str] = set()
 
@@ -104,12 +111,29 @@ class Adding:
     def sweep(self, now: int | None) -> None:
         """Finish or undo what others have begun to add, and will not go on with. `now`: µs; None: only of those who are known to be dead."""
         staged = self._link.find({"adding": {"$exists": True}}, {"adding": 1, "by": 1}, limit=1_000)
-        tokens = {str(document["adding"]): str(document.get("by")) for document in staged}
-        if now is not None:
-            self._seen = {token: self._seen.get(token, now) for token in tokens}
+        # Those of this process go on: their threads are in `insert`.
+        tokens = {
+            token: str(document.get("by"))
+            for document in staged
+            if (token := str(document["adding"])) not in self._active
+        }
+        seen, self._seen = self._seen, {}
         for token, owner in tokens.items():
-            if is_gone(owner) or (now is not None and now - self._seen[token] >= LEFT_AFTER):
-                _resolve(self._link, token)
+            if not is_gone(owner) and not self._is_left(token, now, seen.get(token)):
+                continue
+            _resolve(self._link, token)
+            self._seen.pop(token, None)
+
+    def _is_left(self, token: str, now: int | None, seen: tuple[int, int] | None) -> bool:
+        """Whether there have not become more documents under a token for a while. `seen`: when there were how many before."""
+        if now is None:
+            if seen is not None:
+                self._seen[token] = seen
+            return False
+        number = self._link.ask(lambda collection: collection.count_documents({"adding": token}))
+        first = seen[0] if seen is not None and seen[1] == number else now
+        self._seen[token] = first, number
+        return now - first >= LEFT_AFTER
 
     def _try(self, records: Sequence[Record], stamp: str, token: str) -> Sequence[tuple[str, str]] | None:
         """One try; see `_Batch.add`. What was staged in vain is taken away, as far as the server can be reached."""
@@ -151,6 +175,8 @@ class _Batch:
         self._head = _HEAD + token
         self._alone = len(records) == 1
         self._marked = False
+        self._doubt: LostReplyError | None = None
+        """An answer that got lost."""
 
     def add(self) -> list[tuple[str, str]] | None:
         """None when they are added. Else nothing is, and it is to be tried again: when these tokens of others (and their owners) are gone."""
@@ -160,14 +186,22 @@ class _Batch:
         if self._alone:
             if self._marked:
                 return None
-            return None if self._reveal() or self._is_there() else []
+            return None if self._reveal() or self._is_there() else self._in_vain()
         if not self._complete():
-            return []
+            return self._in_vain()
         try:
             _finish(self._link, self._token, self._pushed(), marked=self._marked)
         except StoreUnreachableError:
             pass  # they are added, and seen when the server is back and somebody sweeps
         return None
+
+    def _in_vain(self) -> list[tuple[str, str]]:
+        """Nothing of it is there. Raises UncertainReplyError if an answer got lost: then it may have been, and be done with."""
+        if self._doubt is not None:
+            raise UncertainReplyError(
+                f"{self._doubt}; it is not known whether the jobs were added: if they were, they have run or been removed since"
+            ) from self._doubt.__cause__
+        return []
 
     def undo(self) -> None:
         """Take away what was staged. What that cannot be done for now is done by whoever finds it (`sweep`)."""
@@ -189,20 +223,21 @@ class _Batch:
                 document[staged] = document.pop(name)
             documents.append({**document, **self._mark})
         taken: list[str] = []
+        for portion in _portions(documents):
 
-        def insert(collection: Collection) -> None:
-            try:
-                collection.insert_many(documents, ordered=False)
-            except BulkWriteError as error:
-                details: Any = error.details
-                errors = details["writeErrors"]
-                if not errors or any(each["code"] != DUPLICATE_KEY for each in errors):
-                    raise
-                taken.extend(documents[each["index"]]["_id"] for each in errors)
-                if details["writeConcernErrors"]:
-                    raise
+            def insert(collection: Collection, portion: Sequence[Document] = portion) -> None:
+                try:
+                    collection.insert_many(portion, ordered=False)
+                except BulkWriteError as error:
+                    details: Any = error.details
+                    errors = details["writeErrors"]
+                    if not errors or any(each["code"] != DUPLICATE_KEY for each in errors):
+                        raise
+                    taken.extend(portion[each["index"]]["_id"] for each in errors)
+                    if details["writeConcernErrors"]:
+                        raise
 
-        self._link.write(insert)
+            self._link.write(insert)
         return self._meet(taken) if taken else None
 
     def _meet(self, taken: Sequence[str]) -> list[tuple[str, str]] | None:
@@ -226,7 +261,7 @@ class _Batch:
             over.append(record)
         if waits or again:
             return waits
-        return None if self._take_over(over) else []
+        return None if self._take_over(over) else self._in_vain()
 
     def _take_over(self, over: Sequence[Record]) -> bool:
         """Mark records that are over, so that nobody deletes or replaces them; a single one is replaced at once."""
@@ -271,6 +306,7 @@ class _Batch:
         try:
             return self._link.write(carry_out)
         except LostReplyError as error:
+            self._doubt = error
             try:
                 return self._link.write(carry_out)
             except StoreUnreachableError as again:
@@ -300,6 +336,21 @@ class _Batch:
 
 class UncertainReplyError(UncertainWriteError, StoreUnreachableError):
     """It could not be found out whether jobs were added."""
+
+
+def _portions(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    """The documents, as many together as one request stages."""
+    portion: list[Document] = []
+    size = 0
+    for document in documents:
+        more = len(document.get("payload") or b"")
+        if portion and (len(portion) >= PORTION or size + more > PORTION_BYTES):
+            yield portion
+            portion, size = [], 0
+        portion.append(document)
+        size += more
+    if portion:
+        yield portion
 
 
 def _replacement(before: Record, new: Record, stamp: str) -> Document:

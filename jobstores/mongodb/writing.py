@@ -110,6 +110,14 @@ class Writing:
             found = self.read([before.id for before, _ in changes])
         except JobStoreError as error:
             raise self._in_doubt(error, error, changes) from error.__cause__
+        if uncertain and any(
+            after is not None and _is_unknown(before, after, found.get(before.id))
+            for before, after in changes
+        ):
+            raise UncertainWriteError(
+                f"{self._link}: the answer to a write got lost, and others have written the same record since, so it is not known whether "
+                "the run that was asked for has taken place"
+            )
         # Where several were to be deleted, and not all were there, nobody can tell which of them somebody else has deleted.
         gone = uncertain or deleted
         return {
@@ -189,4 +197,26 @@ def _was_made(
         return True
     known = {run.run for run in before.runs}
     brought = {(run.run, run.owner) for run in after.runs if run.run not in known and run.owner is not None}
-    return bool(brought & {(run.run, run.owner) for run in found.runs})
+    if brought & {(run.run, run.owner) for run in found.runs}:
+        return True
+    return bool(_asked_for(before, after) & {run.root for run in found.runs})
+
+
+def _asked_for(before: Record, after: Record) -> set[int]:
+    """The runs that a change only adds, which somebody has asked for. Claimed, they have another number, and keep this one as their root."""
+    if not {run.run for run in before.runs} <= {run.run for run in after.runs}:
+        return set()
+    known = {run.run for run in before.runs}
+    return {run.run for run in after.runs if run.run not in known and run.owner is None}
+
+
+def _is_unknown(before: Record, after: Record, found: Record | None) -> bool:
+    """Whether a run was asked for, and what is found now does not tell: it may have been taken, and have ended.
+
+    All other changes may be made once more: they find nothing to do.
+    """
+    asked_for = _asked_for(before, after)
+    if not asked_for or (found is not None and (found.stamp in (before.stamp, after.stamp))):
+        return False
+    known = set() if found is None else {number for run in found.runs for number in (run.run, run.root)}
+    return not asked_for & known
