@@ -70,7 +70,12 @@ def _refused(connect_args: Mapping[str, Any], error: Exception) -> Exception:
 
 
 def _secrets(connect_args: Mapping[str, Any]) -> list[Any]:
-    return [value for name, value in connect_args.items() if name.lower() in ("host", "password")]
+    # Of a host, only a URL may hold a password; its plain name may be a part of any message.
+    return [
+        value
+        for name, value in connect_args.items()
+        if name.lower() == "password" or (name.lower() == "host" and "@" in str(value))
+    ]
 
 
 def checked_client(client: Any) -> Client:

@@ -25,6 +25,10 @@ class AllowedCallables:
             raise TypeError(
                 f"allowed_callables must be a list, got a text: write allowed_callables=[{entries!r}]"
             )
+        if not isinstance(entries, Iterable):
+            raise TypeError(
+                f"allowed_callables must be a list of modules and references, got {type(entries).__name__}"
+            )
         modules, references = set(), set()
         for entry in entries:
             if not isinstance(entry, str):
@@ -117,7 +121,7 @@ class AllowedCallables:
 
     @staticmethod
     def _refusal(reference: str, detail: str = "") -> CallableNotAllowedError:
-        shown = f"{reference!r}{detail and ', ' + detail},"
+        shown = f"{reference!r}, {detail}," if detail else repr(reference)
         return CallableNotAllowedError(
             None,
             f"{shown} is not among the job store's allowed_callables: add its module or 'module:name' there",

@@ -72,6 +72,8 @@ class Sealer:
     def __init__(self, signing_keys: Iterable[str | bytes] | None = None) -> None:
         if isinstance(signing_keys, str | bytes):
             raise TypeError("signing_keys must be a list of keys, got a single one: write signing_keys=[key]")
+        if signing_keys is not None and not isinstance(signing_keys, Iterable):
+            raise TypeError(f"signing_keys must be a list of keys, got {type(signing_keys).__name__}")
         self._keys = () if signing_keys is None else tuple(_key(key) for key in signing_keys)
         if signing_keys is not None and not self._keys:
             raise ValueError(
@@ -85,10 +87,10 @@ class Sealer:
         data = text.encode()
         if len(data) > MAX_PAYLOAD:
             raise UnsupportedSerializationError(
-                "the job",
-                f"{len(data) >> 20} MiB in all",
-                f"a job store takes {MAX_PAYLOAD >> 20} MiB at most",
-                "Keep what is large elsewhere, and give the job its place",
+                f"job {job_id!r}",
+                "Job",
+                f"with its arguments it takes {len(data):,} bytes, and a job store at most {MAX_PAYLOAD:,}",
+                "Keep large data elsewhere, and give the job what it finds them by",
             )
         return data
 

@@ -60,8 +60,15 @@ class ClientSource:
                 raise TypeError(f"Unknown argument of ZooKeeperJobStore: {name!r}{tail}")
         hosts = self._args.get("hosts", "127.0.0.1:2181")
         if not hosts or not isinstance(hosts, str | list | tuple):
+            got = type(hosts).__name__ if hosts or hosts is None else "nothing"
             raise TypeError(
-                f'hosts must be text, such as "one:2181,two:2181,three:2181/chroot", or a list of such, got {type(hosts).__name__}'
+                f'hosts must be text, such as "one:2181,two:2181,three:2181/chroot", or a list of such, got {got}'
+            )
+        credentials = self._args.get("auth_data")
+        if credentials is not None and not _is_pairs(credentials):
+            # Not what it is: a password may be in it.
+            raise TypeError(
+                'auth_data must be a list of pairs of a scheme and what it takes, such as [("digest", "user:password")]'
             )
         self.new()  # it opens nothing, and refuses what it cannot use
 
@@ -114,6 +121,13 @@ class ClientSource:
             said = self._args.get("hosts", "127.0.0.1:2181")
             hosts = said if isinstance(said, str) else ",".join(map(str, said))
         return f"ZooKeeper at {hosts}"
+
+
+def _is_pairs(credentials: Any) -> bool:
+    return isinstance(credentials, list | tuple | set | frozenset) and all(
+        isinstance(pair, list | tuple) and len(pair) == 2 and all(isinstance(part, str) for part in pair)
+        for pair in credentials
+    )
 
 
 def _checked_client(client: Any, connect_args: Mapping[str, Any]) -> Any:

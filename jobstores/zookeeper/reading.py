@@ -56,7 +56,9 @@ class Reading:
         answers = self._link.ask(calls)
         found = []
         for place, name in enumerate(names):
-            if answers[place] is None:
+            if (
+                answers[place] is None or not name
+            ):  # no name: the server was asked for the bucket itself, which is no job
                 continue
             data, stat = answers[place]
             stored = layout.load(name, data, stat.version)

@@ -66,6 +66,7 @@ def test_its_own_client_does_not_wait_longer_than_it_is_told_nor_repeats_writes(
         ((), {"host": 5}, TypeError, "the arguments of the connection are not understood"),
         ((), {"port": "x"}, TypeError, "port"),
         ((), {"maxPoolSize": "many"}, ValueError, "maxPoolSize"),
+        ((), {"host": "h", "tls": "yes"}, ValueError, "value of tls must be"),
         ((), {"url": 5}, TypeError, "url must be text, got int"),
         ((), {"url": "h:7"}, ValueError, "url must begin with 'mongodb://'"),
         ((), {"url": "redis://h"}, ValueError, "url is not understood: expected 'mongodb://HOST:PORT'"),
