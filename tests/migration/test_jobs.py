@@ -243,7 +243,9 @@ VALUES: list[Any] = [
 
 
 @pytest.mark.parametrize("protocol", range(6))
-@pytest.mark.parametrize("value", VALUES, ids=repr)
+@pytest.mark.parametrize(
+    "value", VALUES, ids=lambda value: type(value).__name__
+)  # a set is shown in another order each time
 def test_arguments_come_back_equal(value: Any, protocol: int) -> None:
     taken, notes = arrival(state(TRIGGER, protocol=protocol, args=(value, [value]), kwargs={"x": value}))
     for found in (*taken.job.args[:1], taken.job.args[1][0], taken.job.kwargs["x"]):
