@@ -170,7 +170,20 @@ class ZooKeeperJobStore(SharedJobStore):
     def _read(self, job_ids: Sequence[str] | None, payload: bool = True) -> list[Record]:
         if job_ids is None:
             return [stored.record for stored in self._reading.all(payload)]
-        return [stored.record for stored in self._reading.by_id(job_ids, payload).values()]
+        found = self._reading.by_id(job_ids, payload)
+        outdated = []
+        for job_id in job_ids:
+            known, now = self._seen.get(job_id), found.get(job_id)
+            if known is not None and (
+                now is None or (now.version, now.entry) != (known.version, known.entry)
+            ):
+                outdated.append(known.entry)
+                self._seen.pop(job_id, None)
+        if outdated:
+            self._view.doubt(
+                outdated
+            )  # else a claim might take them for due over and over, and write none of them
+        return [stored.record for stored in found.values()]
 
     def overdue_executors(self, now: int) -> set[str]:
         self._look(now)

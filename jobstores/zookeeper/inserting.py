@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from kazoo.exceptions import BadVersionError, NodeExistsError, NoNodeError
@@ -13,7 +13,7 @@ from ..record import Record, Written
 from ..sharedstore import MAX_RECENT
 from ..uncertain import UncertainWriteError
 from . import layout
-from .calls import transaction, weight
+from .calls import exists, transaction, weight
 from .layout import Layout, Stored
 from .link import Link, is_lost
 from .portions import MAX_TOGETHER, Additions
@@ -68,13 +68,13 @@ class Adding:
         if len(changes) > _AT_MOST or weight(group.operations) > MAX_TOGETHER:
             return self._add_in_portions(changes, orphans)
         with self._link.lock:
-            self._link.client()
+            seen = self._link.client().last_zxid
             self._view.touch(group.entries())
             request, futures = self._link.begin([transaction(group.operations)])
         (answer,) = self._link.wait(futures)
         if is_lost(answer):
             self._view.doubt(group.entries())
-            return self._after_loss(changes, answer), None
+            return self._after_loss(changes, answer, seen), None
         if isinstance(answer, Exception):
             raise self._link.translated(answer) from answer
         refused = refusal(answer)
@@ -101,17 +101,19 @@ class Adding:
             raise self._link.translated(error) from error  # the bucket is gone
         return changes[group.belongs[place]].id
 
-    def _after_loss(self, changes: Sequence[Change], error: Any) -> dict[str, Stored | None]:
-        """The answer got lost: find out what was done (`Writing`)."""
+    def _after_loss(self, changes: Sequence[Change], error: Any, seen: int) -> dict[str, Stored | None]:
+        """The answer got lost: find out what was done (`Writing`). `seen`: the number of the last transaction of the server's before."""
         reason = self._link.translated(error)
         try:
             self._link.catch_up(self._paths.path)
             found = self._reading.by_id([change.id for change in changes])
+            written = was_written(changes, found)
+            if written is False and self._may_have_gone(changes, found, seen):
+                written = None
         except JobStoreError as unreachable:
             raise InDoubtError(
                 f"{reason}; it is not known whether the jobs were added, since that could not be asked: {unreachable}"
             ) from error
-        written = was_written(changes, found)
         if written is None:
             raise UncertainWriteError(
                 f"{reason}; others have written since, so it is not known whether the jobs were added"
@@ -119,6 +121,22 @@ class Adding:
         if not written:
             raise StoreUnreachableError(f"{reason}; no job was added") from error
         return dict(found)
+
+    def _may_have_gone(self, changes: Sequence[Change], found: Mapping[str, Stored], seen: int) -> bool:
+        """Whether jobs that are not there may have been added, and have run or been removed since."""
+        for change in changes:
+            before, now = change.before, found.get(change.id)
+            if (
+                before is not None
+                and now is not None
+                and (now.version, now.record.stamp) == (before.version, before.record.stamp)
+            ):
+                return False
+        new = [change for change in changes if change.before is None]
+        folders = sorted({self._paths.record(layout.name_of(change.id)).rpartition("/")[0] for change in new})
+        # A node knows which transaction has added or removed a child of it last.
+        stats = self._link.ask([exists(folder) for folder in folders])
+        return all(stat is None or stat.pzxid > seen for stat in stats)
 
     def _add_in_portions(
         self, changes: Sequence[Change], orphans: set[str]

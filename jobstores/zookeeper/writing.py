@@ -336,20 +336,24 @@ class Writing:
 
 
 def was_written(changes: Sequence[Change], found: dict[str, Stored]) -> bool | None:
-    """Whether a transaction was done, by what is found now; one record tells for all. None: nobody can tell."""
-    gone = False
+    """Whether a transaction was done, by what is found now; one record tells for all. None: nobody can tell.
+
+    False also if new records are not there: they may have been, and have gone since (`Adding` finds that out).
+    """
+    gone = missing = False
     for change in changes:
         before, after, now = change.before, change.after, found.get(change.id)
         if now is None:
-            if before is None:
-                return False
-            gone = True  # removed by it, or by somebody else
+            # Removed by it, or by somebody else; or never added.
+            gone, missing = gone or before is not None, missing or before is None
             continue
         if after is not None and (now.record.stamp == after.stamp):
             return True
         if before is None:
-            # else somebody else's job of the same id
-            return after is not None and now.record.incarnation == after.incarnation
+            if after is not None and now.record.incarnation == after.incarnation:
+                return True
+            missing = True  # somebody else's job of the same id
+            continue
         if now.version == before.version or now.record.incarnation != before.record.incarnation:
             if now.version == before.version and now.record.stamp == before.record.stamp:
                 return False
@@ -363,4 +367,6 @@ def was_written(changes: Sequence[Change], found: dict[str, Stored]) -> bool | N
                 return True
         if now.version == before.version + 1:
             return False  # there was one write since, and it was somebody else's
+    if missing:
+        return False
     return True if gone and all(change.after is None for change in changes) else None
