@@ -25,6 +25,8 @@ DONE: Final = 0
 REFUSED: Final = 1
 WRONG: Final = 2
 FAILED: Final = 3
+INTERRUPTED: Final = 130
+"""What shells make of Ctrl-C."""
 
 _DESCRIPTION = """\
 Take the jobs of an APScheduler 3 job store over into one of mainspring's. Without --write it only reports what would come of it. The old
@@ -35,7 +37,7 @@ URLs: sqlite:///file, postgresql+psycopg://user:password@host/database, mysql+py
 zookeeper://host:port/path; or env:NAME, for a URL that stands in the environment variable NAME: others on this machine can read the
 arguments of a process, passwords included.
 Exit codes: 0 done, or all can be taken; 1 some cannot be taken, and nothing was written; 2 wrong arguments; 3 a store cannot be
-reached or failed.
+reached or failed; 130 interrupted.
 """
 # Options of the old store's place and of the new one's, by the names that APScheduler's constructors have for them.
 _OLD = ("tablename", "tableschema", "jobs_key", "run_times_key", "database", "collection", "path")
@@ -80,6 +82,11 @@ def main(argv: Sequence[str] | None = None, out: TextIO | None = None, err: Text
         return _failed(errors, FAILED, error, secrets)
     except (TypeError, ValueError, LookupError) as error:
         return _failed(errors, WRONG, error, secrets)
+    except KeyboardInterrupt as error:
+        again = "Call it again: what it may have begun is finished then, or undone. If all ids are taken then, it had written everything."
+        notes = getattr(error, "__notes__", [again])
+        errors.write("\n".join(["Interrupted. The old store is as it was.", *notes, ""]))
+        return INTERRUPTED
     _show(report, output, args)
     return REFUSED if report.refused and not (report.written or args.skip_refused) else DONE
 
@@ -87,6 +94,7 @@ def main(argv: Sequence[str] | None = None, out: TextIO | None = None, err: Text
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m mainspring.jobstores.migrate",
+        usage="%(prog)s [options] source [target]",  # all of them would hide what is said below it
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -175,8 +183,7 @@ def _target_options(args: argparse.Namespace, secrets: list[str]) -> dict[str, A
     if args.allowed_callables:
         options["allowed_callables"] = args.allowed_callables
     keys: list[str | bytes] = [_key_in_environment(name) for name in args.signing_key_env]
-    # A newline at its end is the editor's.
-    keys += [Path(file).read_bytes().rstrip(b"\r\n") for file in args.signing_key_file]
+    keys += [_key_in_file(file) for file in args.signing_key_file]
     if keys:
         secrets += [key if isinstance(key, str) else key.decode(errors="replace") for key in keys]
         options["signing_keys"] = keys
@@ -187,6 +194,16 @@ def _key_in_environment(name: str) -> str:
     key = os.environ.get(name)
     if not key:
         raise ValueError(f"there is no signing key in the environment variable {name!r}")
+    return key
+
+
+def _key_in_file(file: str) -> bytes:
+    try:
+        key = Path(file).read_bytes().rstrip(b"\r\n")  # a newline at its end is the editor's
+    except OSError as error:
+        raise ValueError(f"the signing key cannot be read from {file!r}: {error.strerror}") from error
+    if not key:
+        raise ValueError(f"there is no signing key in the file {file!r}: it is empty")
     return key
 
 
@@ -214,8 +231,13 @@ def _show(report: MigrationReport, output: TextIO, args: argparse.Namespace) -> 
         output.write(f"{json.dumps({'summary': report.as_dict()})}\n")
         return
     output.write(f"{report}\n\n")
-    if report.written:
-        output.write("Written. The old store is as it was.\n")
+    if not report.jobs:
+        output.write(
+            "The old store has no jobs. Is it another place that they are in? The --old-... options say where it is.\n"
+        )
+    elif report.written:
+        written = "Written" if report.taken else "There was nothing to write"
+        output.write(f"{written}. The old store is as it was.\n")
     elif report.dry_run:
         output.write(
             "This was a dry run: no job was written. --write takes them over"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 from ..errors import described
@@ -56,23 +57,33 @@ def opened(source: Any, options: dict[str, Any]) -> OldStore:
     if scheme in ("redis", "rediss", "unix") or _is_of(source, "redis"):
         from .oldredis import OldRedisStore
 
-        return OldRedisStore(source, **options)
+        return _made(OldRedisStore, source, options)
     if scheme.startswith("mongodb") or _is_of(source, "pymongo"):
         from .oldmongodb import OldMongoDBStore
 
-        return OldMongoDBStore(source, **options)
+        return _made(OldMongoDBStore, source, options)
     if scheme in ("zookeeper", "zk") or _is_of(source, "kazoo"):
         from .oldzookeeper import OldZooKeeperStore
 
-        return OldZooKeeperStore(source, **options)
+        return _made(OldZooKeeperStore, source, options)
     if scheme or _is_of(source, "sqlalchemy"):
         from .oldsql import OldSQLAlchemyStore
 
-        return OldSQLAlchemyStore(source, **options)
+        return _made(OldSQLAlchemyStore, source, options)
     raise TypeError(
         "expected the old job store as a URL ('sqlite:///jobs.sqlite', 'postgresql+psycopg://…', 'mysql+pymysql://…', 'redis://…', "
         f"'mongodb://…', 'zookeeper://host:port/path'), an SQLAlchemy engine, or a client; got {type(source).__name__}"
     )
+
+
+def _made(kind: Callable[..., OldStore], source: Any, options: dict[str, Any]) -> OldStore:
+    known = [*inspect.signature(kind).parameters][1:]
+    unknown = [name for name in options if name not in known]
+    if unknown:
+        raise TypeError(
+            f"an old store of this kind has no {', '.join(unknown)}: where its jobs are is said by {', '.join(known)}"
+        )
+    return kind(source, **options)
 
 
 def _is_of(source: Any, package: str) -> bool:

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.date import DateTrigger
-from mainspring.jobstores.migration.command import DONE, FAILED, REFUSED, WRONG, main
+from mainspring.jobstores.migration.command import DONE, FAILED, INTERRUPTED, REFUSED, WRONG, main
 from mainspring.jobstores.sqlalchemy import SQLAlchemyJobStore
+from mainspring.jobstores.transfer import Progress
 
 from tests.migration import shop
 from tests.migration.olds import FUNCTION, sqlite_store, state
@@ -197,11 +198,18 @@ def test_signing(good: str, tmp_path: Path, way: str, monkeypatch: pytest.Monkey
         (["{good}", "sqlite:////new.sqlite", "--signing-key-env", "NO_SUCH"], "there is no signing key"),
         (["{good}", "--allow", "a b"], "neither a module"),
         (["{good}", "--rename", "a=b:c"], "cannot rename 'a' to 'b:c'"),
-        (["{good}", "--old-path", "/x"], "path"),
+        (["{good}", "sqlite:////new.sqlite", "--signing-key-file", "{folder}/no"], "/no': No such file"),
+        (["{good}", "sqlite:////new.sqlite", "--signing-key-file", "{folder}/empty"], "/empty': it is empty"),
+        (["{good}", "--old-path", "/x"], "has no path: where its jobs are is said by tablename, tableschema"),
+        (
+            ["redis://127.0.0.1:1/0", "--old-tablename", "x"],
+            "has no tablename: where its jobs are is said by jobs_key",
+        ),
         (["{good}", "sqlite:///{folder}/new.sqlite", "--new-collection", "x"], "collection"),
     ],
 )
 def test_wrong_arguments(argv: list[str], reason: str, good: str, tmp_path: Path) -> None:
+    (tmp_path / "empty").write_text("\n")
     code, out, err = run(*[word.format(good=good, folder=tmp_path) for word in argv])
     assert (code, out) == (WRONG, "")
     assert reason in err
@@ -251,6 +259,35 @@ def test_progress_of_long_ones(tmp_path: Path) -> None:
     assert "checking: 1,000 of 2,500 jobs" in lines
     assert "writing: 1,000 of 2,500 jobs" in lines
     assert run(old, "--quiet")[2] == ""
+
+
+def test_a_place_without_jobs_is_said_to_be_one(tmp_path: Path) -> None:
+    code, out, _ = run(
+        sqlite_store(tmp_path / "old.sqlite", []), f"sqlite:///{tmp_path}/new.sqlite", "--write"
+    )
+    assert code == DONE
+    assert "The old store has no jobs. Is it another place" in out
+
+
+def test_written_is_said_of_what_was(mixed: str, tmp_path: Path) -> None:
+    argv = [mixed, f"sqlite:///{tmp_path}/new.sqlite", "--write", "--skip-refused"]
+    assert run(*argv)[1].endswith("\nWritten. The old store is as it was.\n")
+    assert run(*argv)[1].endswith("\nThere was nothing to write. The old store is as it was.\n")
+
+
+def test_ctrl_c(good: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(self: object, progress: Progress) -> None:
+        if progress.phase == "writing":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("mainspring.jobstores.migration.command._Progress.__call__", interrupted)
+    code, out, err = run(good, f"sqlite:///{tmp_path}/new.sqlite", "--write")
+    assert (code, out) == (INTERRUPTED, "")
+    assert "Interrupted. The old store is as it was." in err
+    assert stored(tmp_path) == []
+    monkeypatch.undo()
+    assert run(good, f"sqlite:///{tmp_path}/new.sqlite", "--write")[0] == DONE
+    assert len(stored(tmp_path)) == 3
 
 
 BLOCKED = """
