@@ -43,7 +43,7 @@ CRON = {
     "hour as a number": {"hour": 5},
     "weekdays by name": {"day_of_week": "mon-fri", "hour": 6},
     "weekdays by number": {"day_of_week": "0-4,6", "hour": 6},
-    "a weekday": {"day_of_week": "sun"},
+    "a weekday": {"day_of_week": "wed"},  # at midnight, which a Sunday of spring does not have in Santiago
     "months by name": {"month": "jan-mar,nov", "day": 1, "hour": 5},
     "the last day": {"day": "last", "hour": 5},
     "the second friday": {"day": "2nd fri", "hour": 5},
@@ -223,6 +223,13 @@ def differences() -> Iterator[Any]:
         {spring - timedelta(minutes=30)},
         rule,
         id="a time in the gap",
+    )
+    yield pytest.param(
+        CronTrigger(year=2027, month="8,9", day_of_week="sun", timezone=ZONES["south"]),
+        set(),
+        {datetime(2027, 9, 5, 4, tzinfo=UTC)},
+        rule,
+        id="a midnight in the gap",
     )
     yield pytest.param(
         CronTrigger(year=2027, month="10", day="30,31", hour=2, minute=30, timezone=BERLIN),
