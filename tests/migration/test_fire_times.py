@@ -199,6 +199,13 @@ def test_a_datetime_of_pytz_is_the_same_instant_in_both_passes_of_an_hour() -> N
         assert fire_time.utcoffset() == timedelta(hours=offset)
 
 
+def test_a_week_is_not_left_out_where_clocks_went_forward_the_day_before() -> None:
+    there, here, _ = compared(CronTrigger(day_of_week="mon", timezone=BERLIN))
+    left_out = {datetime(2027, 3, 28, 22, tzinfo=UTC), datetime(2028, 3, 26, 22, tzinfo=UTC)}
+    assert set(here) - set(there) == left_out
+    assert set(there[:98]) <= set(here)
+
+
 def test_jitter_is_taken_along_and_moves_nothing_else() -> None:
     trigger = CronTrigger(hour=5, timezone=BERLIN, jitter=30)
     taken, notes = arrival(state(trigger))
