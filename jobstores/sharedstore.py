@@ -27,6 +27,9 @@ MAX_RECENT: Final = 20_000
 PAGE: Final = 1_000
 """At most so many due records are read at once."""
 
+MAX_SECONDS: Final = 2_000_000
+"""The longest time that a store waits for anything."""
+
 _LATEST: Final = 2**63 - 1
 
 
@@ -156,7 +159,9 @@ class SharedJobStore(RecordJobStore):
 
 
 def positive_seconds(name: str, value: float) -> float:
-    """An argument that is a positive number of seconds."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
-        raise ValueError(f"{name} must be a positive number of seconds, got {value!r}")
+    """An argument that is a positive number of seconds, and not so large that a driver could not count them in milliseconds."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= MAX_SECONDS:
+        raise ValueError(
+            f"{name} must be a positive number of seconds, {MAX_SECONDS:,} (some 24 days) at most, got {value!r}"
+        )
     return value

@@ -66,6 +66,7 @@ def import_jobs_into(
     store and the callbacks raise; then nothing was imported.
     """
     check_on_conflict(on_conflict)
+    check_on_progress(on_progress)
     clock = SystemClock()
     began = clock.monotonic()
     import_ = _Import(
@@ -84,6 +85,12 @@ def check_on_conflict(on_conflict: object) -> None:
     """Raise ValueError for what it cannot be."""
     if on_conflict not in ("error", "skip"):
         raise ValueError(f'on_conflict must be "error" or "skip", got {on_conflict!r}')
+
+
+def check_on_progress(on_progress: object) -> None:
+    """Raise TypeError for what cannot be called."""
+    if on_progress is not None and not callable(on_progress):
+        raise TypeError(f"on_progress must be a function that takes a Progress, or None, got {on_progress!r}")
 
 
 class _Import:

@@ -14,7 +14,7 @@ from ...jobstores.transfer.document import Document, File, opened, write_documen
 from ...jobstores.transfer.entries import PendingArrival, arrival_of, reading_serializer
 from ...jobstores.transfer.errors import ConflictingIdsError, JobExportError, JobImportError
 from ...jobstores.transfer.exporting import Exporter, pending_entry
-from ...jobstores.transfer.importing import check_on_conflict, import_jobs_into
+from ...jobstores.transfer.importing import check_on_conflict, check_on_progress, import_jobs_into
 from ...jobstores.transfer.values import (
     Arrival,
     ExportReport,
@@ -49,6 +49,7 @@ class Mover:
         self._scheduler._check_process()
         if on_error not in ("error", "skip"):
             raise ValueError(f'on_error must be "error" or "skip", got {on_error!r}')
+        check_on_progress(on_progress)
         with self._scheduler._lock:
             pending = [new for new in self._scheduler._pending.values() if jobstore in (None, new.jobstore)]
             stopped = self._scheduler._engine is None
@@ -81,6 +82,7 @@ class Mover:
         """See `MovingMethods.import_jobs`."""
         self._scheduler._check_process()
         check_on_conflict(on_conflict)
+        check_on_progress(on_progress)
         with opened(infile) as document:
             engine = self._scheduler._engine if self._scheduler.state else None
             if engine is None:

@@ -28,6 +28,7 @@ from tests.servers import Server
         ({"client": KazooClient(), "hosts": "h"}, TypeError, "leave out hosts"),
         ({"close_connection_on_exit": "yes"}, TypeError, "must be True or False"),
         ({"session_timeout": 0}, ValueError, "session_timeout must be a positive number of seconds"),
+        ({"timeout": 1e12}, ValueError, "timeout must be a positive number of seconds, 2,000,000 "),
         ({"timeout": True}, ValueError, "timeout must be a positive number of seconds"),
     ],
 )

@@ -159,6 +159,14 @@ def test_options_that_are_not_known_are_refused(scheduler: VirtualScheduler, pat
         getattr(scheduler, call)(path, **{option: "ignore"})
 
 
+@pytest.mark.parametrize("call", ["export_jobs", "import_jobs"])
+def test_progress_is_told_to_a_function(scheduler: VirtualScheduler, path: Path, call: str) -> None:
+    with pytest.raises(
+        TypeError, match="on_progress must be a function that takes a Progress, or None, got 5"
+    ):
+        getattr(scheduler, call)(path, on_progress=5)
+
+
 # -- importing ---------------------------------------------------------------------------------------------------------
 
 
