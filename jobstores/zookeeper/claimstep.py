@@ -91,6 +91,6 @@ class ClaimRound(ClaimBatch):
         if record.id not in self.believed:
             self.read[record.id] = stored
         if stored.readable and stored.entry != entry:
-            self._view.doubt([entry])  # somebody has just written it
+            self._view.mistaken(entry)
             return record.executor == alias and record.wake_at is not None and record.wake_at <= self._now
         return True

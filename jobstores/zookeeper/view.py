@@ -24,6 +24,9 @@ from .link import IN_FLIGHT, Link
 OTHERS_LATER: Final = 5_000_000
 """µs by which what is due in another scheduler's buckets counts as due later: each begins with its own, and nothing is left lying."""
 
+_MISTAKEN: Final = 10_000
+"""So many entries that were not their record's are remembered."""
+
 Move = tuple[str | None, str | None]
 """An entry that goes, and the one that comes."""
 
@@ -90,6 +93,7 @@ class View:
         self._paths = paths
         self._changed = changed
         self._buckets = [_Bucket() for _ in range(BUCKETS)]
+        self._mistaken: set[str] = set()
 
     # -- keeping up ------------------------------------------------------------------------------------------------------
 
@@ -195,6 +199,17 @@ class View:
         with self._link.lock:
             for entry in entries:
                 self._buckets[bucket_of(record_name_of(entry))].foreign = True
+
+    def mistaken(self, entry: str) -> None:
+        """Its record says something else: somebody has just written that, or, if it is so once more, somebody else has made this entry."""
+        with self._link.lock:
+            if entry in self._mistaken:
+                self.ignore(entry)
+                return
+            if len(self._mistaken) >= _MISTAKEN:
+                self._mistaken.clear()
+            self._mistaken.add(entry)
+            self.doubt([entry])
 
     def ignore(self, entry: str) -> None:
         """There is no such record, so somebody else has made this entry: it is passed over until its bucket is read anew."""

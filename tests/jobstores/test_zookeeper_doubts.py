@@ -9,6 +9,7 @@ from mainspring.jobstores import edits
 from mainspring.jobstores.base import StoreUnreachableError
 from mainspring.jobstores.uncertain import UncertainWriteError
 from mainspring.jobstores.zookeeper import ZooKeeperJobStore
+from mainspring.jobstores.zookeeper.layout import entry_of
 
 from tests.jobstores.driving import (
     claim,
@@ -16,13 +17,14 @@ from tests.jobstores.driving import (
     finish,
     ids_of,
     insert,
+    micros,
     new_job,
     once,
     record_of,
     waiting_run,
 )
 from tests.jobstores.zookeeper_proxy import MULTI, Proxy
-from tests.jobstores.zookeeper_stores import AttentiveStore, started
+from tests.jobstores.zookeeper_stores import AttentiveStore, catch_up, started
 from tests.servers import Server
 
 
@@ -125,5 +127,24 @@ def test_a_job_that_others_have_run_is_not_deferred_for_ever(
         finish(other, *claim(other).claims)
         result = claim(store)
         assert (result.claims, result.deferred, ids_of(store)) == ([], [], [])
+    finally:
+        store.shutdown()
+
+
+def test_an_entry_that_is_not_its_records_any_more_is_not_asked_about_at_each_look(
+    path: str, zookeeper: Server, other: Any
+) -> None:
+    store = started(ZooKeeperJobStore(path, hosts=zookeeper.url, poll_interval=1_000.0))
+    try:
+        insert(store, new_job("a", 3600, every(60)))
+        now = entry_of(record_of(store, "a"))
+        other._link.client().create(other._paths.entry("0" * len(now.partition(".")[0]) + now[18:]))
+        catch_up(store)
+        assert all(claim(store).claims == [] for _ in range(3))
+        before = store._link.requests
+        assert all(claim(store).claims == [] for _ in range(20))
+        assert store._link.requests == before
+        (won,) = claim(store, micros(3600)).claims
+        assert won.record.id == "a"
     finally:
         store.shutdown()
