@@ -200,6 +200,7 @@ class MongoDBJobStore(SharedJobStore):
         left = [*range(len(changes))]
         known: Mapping[str, Record] = self._recent
         believed = True  # what is known, until it turns out to be outdated
+        kept: set[str] = set()
         for _ in range(_TRIES):
             if not left:
                 return applied
@@ -217,14 +218,26 @@ class MongoDBJobStore(SharedJobStore):
                 elif believed and job_id in known:
                     again.add(job_id)  # that nothing is to be done is believed only of what was read
                 applied[place] = None if before is None else Applied(before, after)
-            written = [(found[job_id], after) for job_id, after in current.items() if job_id not in again]
+            written = [
+                (found[job_id], self._ended(found[job_id]) if job_id in kept and after is None else after)
+                for job_id, after in current.items()
+                if job_id not in again
+            ]
             # Also if nothing is to be written: what was read has to be what a majority keeps.
             lost = self._writing.commit(written, pushes=True)
             self._remember(change for change in written if change[0].id not in lost)
             again |= lost
+            # What is over and was not deleted may be marked by somebody who adds a job of that id; turn by turn, since the mark may go.
+            kept = set() if believed else {each.id for each, after in written if after is None} & lost
             left = [place for place in left if changes[place][0] in again]
             known, believed = {}, False
         raise self._overtaken()
+
+    def _ended(self, before: Record) -> Record | None:
+        """What becomes of a record that is to be deleted, while it is marked: whoever has marked it puts another in its place, or deletes it."""
+        if before.state != "ended":
+            return None  # nobody has marked that
+        return replace(before, runs=(), wake_at=None, stamp=self.owner.stamp())
 
     def _found(self, job_ids: Iterable[str], known: Mapping[str, Record]) -> dict[str, Record]:
         found: dict[str, Record] = {}

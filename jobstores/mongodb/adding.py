@@ -420,7 +420,9 @@ def _undo(link: Link, token: str) -> None:
     if link.ask(behead):
         requests: list[Any] = [
             DeleteMany({"adding": token, "stamp": None}),
-            UpdateMany({"adding": token, "stamp": {"$exists": True}}, _UNMARK),
+            # What was over when it was marked, and has ended since, only waited for this.
+            UpdateMany({"adding": token, "stamp": {"$exists": True}, "runs": {"$ne": None}}, _UNMARK),
+            DeleteMany({"adding": token, "stamp": {"$exists": True}, "runs": None}),
         ]
         link.ask(lambda collection: collection.bulk_write(requests, ordered=False))
 

@@ -159,6 +159,8 @@ def _request(before: Record, after: Record | None, pushes: bool) -> Any:
     if after is None:
         # Not while somebody adds a job of that id, which is kept with it (`adding.py`).
         return DeleteOne({**condition, "adding": None})
+    if after.state == "ended" and not after.runs:
+        condition["adding"] = {"$exists": True}  # else it would have to be deleted
     return UpdateOne(condition, update_of(before, after, pushes))
 
 

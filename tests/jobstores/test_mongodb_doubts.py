@@ -1,6 +1,7 @@
 """The MongoDB store when an answer gets lost, and others go on with what it was about before it is asked for again."""
 
 from collections.abc import Callable, Iterator
+from itertools import count
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ from tests.jobstores.driving import (
     finish,
     ids_of,
     insert,
+    micros,
     new_job,
     once,
     record_of,
@@ -150,3 +152,32 @@ def test_jobs_that_take_long_to_add_are_not_undone_meanwhile(
     store._link.write = slowly  # type: ignore[method-assign]
     insert(store, *(new_job(job_id, 5) for job_id in "abc"))
     assert ids_of(other) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_the_last_run_of_a_job_ends_while_somebody_adds_another_of_its_id(
+    place: Place, store: MongoDBJobStore, other: MongoDBJobStore, goes_on: bool
+) -> None:
+    insert(other, new_job("a", 0, once(0)), new_job("b", 0, every(60)))
+    claims = claim(other).claims
+    write, asked = store._link.write, count()
+
+    def held(call: Callable[[Any], Any]) -> Any:
+        answer = write(call)
+        if next(asked) == 1:
+            # It has staged what is new, and marked what is over.
+            assert finish(other, *claims).removed == ["a"]
+            if not goes_on:
+                raise KeyboardInterrupt
+        return answer
+
+    store._link.write = held  # type: ignore[method-assign]
+    if goes_on:
+        insert(store, new_job("a", 5), new_job("c", 5))
+        assert ids_of(other) == ["a", "b", "c"]
+        return
+    with pytest.raises(KeyboardInterrupt):
+        insert(store, new_job("a", 5), new_job("c", 5))
+    for now in (0, 60):
+        other._adding.sweep(micros(now))
+    assert set(place.documents()) == {"b"}
