@@ -104,8 +104,10 @@ class Writing:
         )
 
     def _lost(self, changes: Sequence[Change], uncertain: bool, deleted: bool) -> set[str]:
-        """Which of the changes were not made. `uncertain`: an answer got lost, so each may have been made, and
-        have been written over since; `deleted`: some records were."""
+        """Which of the changes were not made, where that may have happened to some; those that were may have been written over since.
+
+        `uncertain`: an answer got lost; `deleted`: some records were.
+        """
         try:
             found = self.read([before.id for before, _ in changes])
         except JobStoreError as error:
@@ -192,9 +194,7 @@ def _was_made(
         return False
     if found.stamp == after.stamp:
         return True
-    if not uncertain:
-        return False
-    # Somebody has written it since. What only this write can have brought tells that it was there.
+    # Somebody has written it, before or since. What only this write can have brought tells that it was there.
     if after.revision != before.revision and found.revision == after.revision:
         return True
     known = {run.run for run in before.runs}

@@ -12,6 +12,7 @@ from mainspring.jobstores.uncertain import UncertainWriteError
 
 from tests.jobstores.driving import (
     claim,
+    claim_once,
     every,
     finish,
     ids_of,
@@ -23,7 +24,7 @@ from tests.jobstores.driving import (
     waiting_run,
 )
 from tests.jobstores.mongodb_proxy import MongoProxy
-from tests.jobstores.on_mongodb import Place, place_on
+from tests.jobstores.on_mongodb import Place, known, place_on
 from tests.servers import Server
 
 
@@ -181,3 +182,30 @@ def test_the_last_run_of_a_job_ends_while_somebody_adds_another_of_its_id(
     for now in (0, 60):
         other._adding.sweep(micros(now))
     assert set(place.documents()) == {"b"}
+
+
+def test_a_run_that_is_won_beside_one_that_is_not_is_known_though_somebody_edits_its_job_at_once(
+    store: MongoDBJobStore, other: MongoDBJobStore
+) -> None:
+    insert(other, new_job("a", 0, every(60)), new_job("b", 0, every(60)))
+    known(store)
+    write, read = store._link.write, store._writing.read
+
+    def rename(job_id: str) -> None:
+        job = other.lookup_job(job_id)
+        assert job is not None
+        job._modify(name="new")
+        other.update_job(job)
+
+    def late(call: Callable[[Any], Any]) -> Any:
+        rename("b")
+        return write(call)
+
+    def later(job_ids: Any) -> Any:
+        rename("a")
+        return read(job_ids)
+
+    store._link.write = late  # type: ignore[method-assign]
+    store._writing.read = later  # type: ignore[method-assign]
+    claims = claim_once(store).claims
+    assert [(each.record.id, (each.run,)) for each in claims] == [("a", record_of(other, "a").runs)]
