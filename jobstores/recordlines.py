@@ -12,7 +12,8 @@ from .record import FORMAT_VERSION, UNREADABLE, Record
 _is_number = re.compile("-?[0-9]{1,19}").fullmatch
 
 MASKED_BREAK: Final = "%!"
-"""What Redis's scripts answer in place of a line break within an id or a record, and of an empty one: nobody escapes anything so. As a stamp
+"""What Redis's scripts answer in place of a line break within an id or a record, and of an empty one, and what ZooKeeper's store puts behind a line
+which is no text, or has something else behind it: nobody escapes anything so, and a line with it is damaged. As a stamp
 that is read it stands for what no scheduler has written, and any may."""
 
 # Tabs separate the fields of a record, line breaks the records of a batch.
@@ -66,7 +67,7 @@ def load_record(job_id: str, line: str, payload: bytes | None = None) -> Record:
     why: Exception | None = None
     try:
         if MASKED_BREAK in line:
-            raise ValueError("a line break inside of it")
+            raise ValueError("a line break inside of it, or bytes that are no text")
         (
             stamp,
             state,

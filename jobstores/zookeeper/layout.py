@@ -23,7 +23,7 @@ from urllib.parse import unquote_to_bytes
 from zlib import crc32
 
 from ..record import UNREADABLE, Record, lease_time
-from ..recordlines import dump_record, escaped, load_record, to_bytes, to_text, unescaped
+from ..recordlines import MASKED_BREAK, dump_record, escaped, load_record, to_bytes, to_text, unescaped
 
 LAYOUT: Final = "1"
 """The version of the layout that this library writes."""
@@ -164,17 +164,16 @@ def dump(record: Record, addition: str | None = None) -> bytes:
 
 def load(name: str, data: bytes, version: int) -> Stored:
     """What a record's node says; of one that is damaged what can be read of it, as `UNREADABLE`."""
+    damage = ""
     try:
         text = to_text(data)
     except UnicodeDecodeError:
-        text = data.decode("utf-8", "replace")
+        text, damage = data.decode("utf-8", "replace"), MASKED_BREAK
     first, _, rest = text.partition("\n")
     line, marked, addition = rest.partition("\n")
     if marked and _NUMBER.fullmatch(addition) is None:
-        line, addition = (
-            f"{line}\t",
-            "",
-        )  # nothing of ours stands there: with one field too many it is damaged
+        addition, damage = "", MASKED_BREAK  # nothing of ours stands there
+    line += damage
     job_id = unescaped(first)
     if name_of(job_id) != name or not job_id:
         job_id = id_of(name)

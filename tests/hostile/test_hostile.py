@@ -89,7 +89,7 @@ def run(storage: Storage, records: list[Hostile], folder: Path, options: dict[st
         cwd=place,
         capture_output=True,
         text=True,
-        timeout=500,  # of a machine that is busy with other things
+        timeout=800,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-5_000:]
@@ -109,6 +109,7 @@ def nothing_happened(outcome: Outcome) -> None:
     assert answer["not removed"] == []
 
 
+@pytest.mark.timeout(900)  # of a machine that is busy with other things
 def test_ten_thousand_records(storage: Storage, tmp_path: Path) -> None:
     records = Corpus(storage.untyped, storage.lines, storage.largest).records
     outcome = run(storage, records, tmp_path, OPTIONS)
@@ -124,6 +125,7 @@ def test_ten_thousand_records(storage: Storage, tmp_path: Path) -> None:
     assert {*outcome.answer["edited"]} <= {"JobRestoreError", "edited"}
 
 
+@pytest.mark.timeout(900)
 def test_an_allow_list_alone_has_nothing_else_called_by_json_nor_by_pickles(
     storage: Storage, tmp_path: Path
 ) -> None:
